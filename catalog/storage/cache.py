@@ -8,6 +8,7 @@ it uses into a folder of its own: what has a second name is in use, and is not r
 
 import fcntl
 import hashlib
+import heapq
 import os
 import shutil
 import tempfile
@@ -30,6 +31,8 @@ from catalog.wording.formats import file_size
 
 # The time of every file in the cache: whoever writes to one changes it, and is noticed.
 MTIME_NS = 315_532_800 * 10**9
+# Of files that may be removed: 30 MB.
+_MOST_IN_MEMORY = 100_000
 T = TypeVar("T")
 _IN_USE = "in-use"
 _PARTIAL, _PROMISED = "partial", "promised"
@@ -232,28 +235,51 @@ class FileCache:
         return is_within and has_room(self._root, num_bytes, num_files)
 
     def _evict(self, num_bytes: int, num_files: int) -> None:
-        entries = list(self._entries())
-        self._total = sum(entry.size for entry in entries)
-        for entry in sorted(entries, key=lambda each: each.used_at):
+        oldest = self._count()
+        while not self._remove(oldest, num_bytes, num_files):
+            if len(oldest) < _MOST_IN_MEMORY:
+                raise CacheFull(
+                    f"the server's room for fetched files ({file_size(self._max_bytes)}) is full "
+                    "of files that other builds are using"
+                )
+            oldest = self._count()
+
+    def _count(self) -> list[_Entry]:
+        """Count what is there; what is in no use, the longest unused first, as far as memory goes.
+
+        A cache may have millions of small files.
+        """
+        total = 0
+
+        def iter_unused() -> Iterator[_Entry]:
+            nonlocal total
+            for status, path in self._iter_files():
+                size = count_bytes([status.st_size])
+                total += size
+                if status.st_nlink == 1:
+                    yield _Entry(status.st_atime, size, path)
+
+        oldest = heapq.nsmallest(_MOST_IN_MEMORY, iter_unused(), key=lambda each: each.used_at)
+        self._total = total
+        return oldest
+
+    def _remove(self, entries: Iterable[_Entry], num_bytes: int, num_files: int) -> bool:
+        """Remove one after another until so much fits; whether it does."""
+        for entry in entries:
             if self._fits(num_bytes, num_files):
-                return
+                return True
             path = Path(entry.path)
             with suppress(FileNotFoundError):
                 if path.stat().st_nlink == 1:
                     path.unlink()
                     self._total -= entry.size
-        if not self._fits(num_bytes, num_files):
-            raise CacheFull(
-                f"the server's room for fetched files ({file_size(self._max_bytes)}) is full of "
-                "files that other builds are using"
-            )
+        return self._fits(num_bytes, num_files)
 
-    def _entries(self) -> Iterator[_Entry]:
+    def _iter_files(self) -> Iterator[tuple[os.stat_result, str]]:
         for shelf in self._shelves():
             for each in os.scandir(shelf):
                 with suppress(FileNotFoundError):
-                    status = each.stat(follow_symlinks=False)
-                    yield _Entry(status.st_atime, count_bytes([status.st_size]), each.path)
+                    yield each.stat(follow_symlinks=False), each.path
 
     def _shelves(self) -> Iterable[Path]:
         return [each for each in self._root.iterdir() if len(each.name) == 2 and each.is_dir()]

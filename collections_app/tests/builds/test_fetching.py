@@ -710,8 +710,9 @@ def test_what_cannot_be_had_is_told_apart_while_the_rest_is_fetched(
 
 
 def test_a_full_cache_makes_room_but_not_of_what_is_in_use(
-    s3: S3Server, settings: LazySettings
+    s3: S3Server, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("catalog.storage.cache._MOST_IN_MEMORY", 1)
     make_series(s3)
     sizes = [len(slice_of(0, number)) for number in range(3)]
     most = 3 * BLOCK + 10
