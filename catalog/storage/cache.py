@@ -63,7 +63,7 @@ class Room:
         self._promise, self._left, self._taking = promise, num_bytes, threading.Lock()
 
     def take(self, size: int) -> None:
-        """A file of this size is in the cache now, and counts there."""
+        """A file of this size is in the cache, or will be at once, and counts there."""
         with self._taking:
             self._left = max(0, self._left - count_bytes([size]))
             self._promise.truncate(self._left)
@@ -87,8 +87,11 @@ class FileCache:
         *,
         sha256: str = "",
         on_bytes: Callable[[int], None] = lambda count: None,
+        room: Room | None = None,
     ) -> FetchedFile:
         """Bring a listed file into the cache; it must have ``sha256`` where that is known.
+
+        It takes its part of ``room``.
 
         Errors that may pass are tried again after growing pauses. ``on_bytes`` is called for each
         chunk, with a negative number for what is thrown away; it may raise, to stop.
@@ -97,10 +100,15 @@ class FileCache:
             SourceProblem: it cannot be had, or is not what was listed or known.
             OSError: the disk.
         """
-        return try_again(lambda: self._fetch_once(address, file, sha256, on_bytes), on_bytes)
+        return try_again(lambda: self._fetch_once(address, file, sha256, on_bytes, room), on_bytes)
 
     def _fetch_once(
-        self, address: str, file: ListedFile, sha256: str, on_bytes: Callable[[int], None]
+        self,
+        address: str,
+        file: ListedFile,
+        sha256: str,
+        on_bytes: Callable[[int], None],
+        room: Room | None,
     ) -> FetchedFile:
         def look_at_room(count: int) -> None:
             on_bytes(count)
@@ -110,6 +118,9 @@ class FileCache:
             with output:
                 self._look_at_room(BLOCK)  # a tiny file takes one, too
                 fetched = download(output, address, file, sha256=sha256, on_bytes=look_at_room)
+            if room:
+                # Before the file counts in the cache: else there would seem to be too little.
+                room.take(fetched.size)
             if self.has_whole(fetched.sha256, fetched.size):
                 # Another build has brought it meanwhile, and what it holds would be a second copy.
                 partial.unlink()
@@ -210,17 +221,16 @@ class FileCache:
         folder.mkdir(parents=True, exist_ok=True)  # and the root, whose disk is looked at
         with (self._root / "lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            promised_bytes, promised_files = self._count_promised()
-            needed = num_bytes + promised_bytes, num_files + promised_files
             began = time.monotonic()
-            if began > self._recount_at or not self._fits(*needed):
-                self._evict(*needed)
+            is_old = began > self._recount_at
+            if is_old or not self._fits(*self._add_promised(num_bytes, num_files)):
+                self._evict(num_bytes, num_files)
                 now = time.monotonic()
                 self._recount_at = now + min(_RECOUNT_SECONDS, _RECOUNT_FACTOR * (now - began))
             return open_promise(folder / f"{num_files}-{uuid.uuid4().hex}", num_bytes)
 
-    def _count_promised(self) -> tuple[int, int]:
-        num_bytes = num_files = 0
+    def _add_promised(self, num_bytes: int, num_files: int) -> tuple[int, int]:
+        """So many bytes and files, with those that are promised to others."""
         for path in (self._root / _PROMISED).iterdir():
             with suppress(FileNotFoundError):
                 if is_held(path):
@@ -235,14 +245,17 @@ class FileCache:
         return is_within and has_room(self._root, num_bytes, num_files)
 
     def _evict(self, num_bytes: int, num_files: int) -> None:
-        oldest = self._count()
-        while not self._remove(oldest, num_bytes, num_files):
+        while True:
+            oldest = self._count()
+            # Only now: what comes in between is promised no more, and would count twice.
+            needed = self._add_promised(num_bytes, num_files)
+            if self._remove(oldest, *needed):
+                return
             if len(oldest) < _MOST_IN_MEMORY:
                 raise CacheFull(
                     f"the server's room for fetched files ({file_size(self._max_bytes)}) is full "
                     "of files that other builds are using"
                 )
-            oldest = self._count()
 
     def _count(self) -> list[_Entry]:
         """Count what is there; what is in no use, the longest unused first, as far as memory goes.

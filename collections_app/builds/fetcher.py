@@ -239,9 +239,8 @@ class Fetcher:
     ) -> FetchedFile:
         self._require_room_today(count_bytes([file.size]))
         on_bytes = partial(self._add, item)
-        fetched = self._cache.fetch(item.address, file, sha256=sha256, on_bytes=on_bytes)
-        if self._use(fetched):
-            room.take(fetched.size)
+        fetched = self._cache.fetch(item.address, file, sha256=sha256, on_bytes=on_bytes, room=room)
+        self._use(fetched)
         self._journal.add(item.address, file, fetched)
         rounded_up = count_bytes([fetched.size]) - fetched.size
         with self._counting:

@@ -961,6 +961,16 @@ def test_a_build_that_starts_removes_what_a_killed_one_left_and_nothing_that_is_
     assert now.exists()
 
 
+def test_a_file_that_has_come_is_promised_no_more(s3: S3Server) -> None:
+    address = s3.put("one.dcm", slice_of(0, 0))
+    (file,) = list_files(address)
+    cache, other = (FileCache(max_bytes=3 * BLOCK) for _ in range(2))
+    with cache.reserve([file.size]) as room:
+        cache.use(cache.fetch(address, file, room=room).sha256, "one")
+        with other.reserve([2 * BLOCK]):
+            pass
+
+
 def test_two_builds_that_fetch_the_same_at_once_have_one_copy(
     s3: S3Server, settings: LazySettings
 ) -> None:
