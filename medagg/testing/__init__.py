@@ -21,11 +21,11 @@ from medagg.testing.nginx import nginx_server
 from medagg.testing.roles import role_without_grant
 from medagg.testing.s3 import s3, s3_server
 from medagg.testing.small_disk import mount_disk
-from medagg.testing.throttles import fresh_throttles
+from medagg.testing.throttles import fresh_process
 from medagg.testing.web_files import web_files
 from medagg.testing.worker import celery_worker_module, celery_worker_process
 
-__all__ = ["celery_worker_module", "celery_worker_process", "fresh_throttles", "module_db",
+__all__ = ["celery_worker_module", "celery_worker_process", "fresh_process", "module_db",
            "mount_disk", "nginx_server", "role_without_grant", "s3", "s3_server",
            "web_files"]  # fmt: skip
 

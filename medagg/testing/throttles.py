@@ -1,4 +1,4 @@
-"""Each test begins with throttles that have counted nothing, and servers that may be asked."""
+"""Each test begins in a process that has counted nothing, serves no pages and may ask servers."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from catalog.storage.broker import broker_turns
 
 
 @pytest.fixture(autouse=True)
-def fresh_throttles() -> None:
+def fresh_process() -> None:
     broker_turns.forget()
     # Not at the top, as settings are not there yet; botocore takes long.
     import_module("collections_app.notices.message").mail_turns.forget()
