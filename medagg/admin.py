@@ -9,8 +9,8 @@ from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import AnonymousUser, Group, User
-from django.core.exceptions import ValidationError
-from django.db import connection
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 
@@ -102,16 +102,24 @@ class AccountAdmin(OpenedFormAdmin, UserAdmin):
             return users
         return users.exclude(Q(is_staff=True) | Q(is_superuser=True))
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        request.changes_account = request.method == "POST"  # type: ignore[attr-defined]
+        return super().changeform_view(request, *args, **kwargs)
+
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
-        if not connection.in_atomic_block:
-            # The form of a password, which takes seconds to be hashed and locks nothing.
+        if not getattr(request, "changes_account", False):
+            # Passwords take seconds to be hashed, and deletions lock in an order of their own.
             return BoundedAdmin.get_object(self, request, object_id, from_field)
         obj = super().get_object(request, object_id, from_field)
-        if request.method == "POST":
-            # Whose rights were taken away while this waited does not give them back.
-            users = User.objects.filter(pk=request.user.pk or 0)
-            request.user = users.first() or AnonymousUser()
+        self._look_at_sender_again(request)
         return obj
+
+    def _look_at_sender_again(self, request: HttpRequest) -> None:
+        """Raises PermissionDenied: while this waited, the sender's rights were taken away."""
+        users = User.objects.filter(pk=request.user.pk or 0)
+        request.user = users.first() or AnonymousUser()
+        if not (self.admin_site.has_permission(request) and self.has_change_permission(request)):
+            raise PermissionDenied
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Nor gives anybody, or themselves, more rights."""
@@ -124,7 +132,12 @@ class AccountAdmin(OpenedFormAdmin, UserAdmin):
         waiting = WaitingAddress.objects.filter(user=user)
         address = waiting.values_list("address", flat=True).first()
         try:
-            response = super().user_change_password(request, id, form_url)
+            with transaction.atomic():
+                response = super().user_change_password(request, id, form_url)
+                if request.method == "POST":
+                    self._look_at_sender_again(request)
+                    if self.get_object(request, unquote(id)) is None:
+                        raise PermissionDenied
         except AccountChanged:
             self.message_user(request, ACCOUNT_CHANGED, messages.ERROR)
             return HttpResponseRedirect(request.path)

@@ -137,7 +137,10 @@ def _make(image: Image) -> None:
 
 
 def _fetch_and_draw(image: Image) -> None:
-    files = try_again(lambda: list_files(image.remote_url, seconds=REQUEST_SECONDS), pauses=_PAUSES)
+    listed = try_again(
+        lambda: list_files(image.remote_url, seconds=REQUEST_SECONDS), pauses=_PAUSES
+    )
+    files = [file for file in listed if file.size] or listed
     middle = len(files) // 2
     notes: tuple[str, ...] = ()
     if len(files) > 1:

@@ -52,7 +52,7 @@ _NO_BUCKET = "the source has no such bucket any more"
 
 
 def list_objects(address: str, *, seconds: int, on_page: Callable[[int], None]) -> list[ListedFile]:
-    """As ``sources.list_files``, of a bucket."""
+    """As ``sources.list_files``, of a bucket; files may be empty."""
     place = _resolve(address)
     bucket = _find_bucket(place.bucket)
     page_seconds = min(seconds, _PAGE_SECONDS)
@@ -71,22 +71,24 @@ def list_objects(address: str, *, seconds: int, on_page: Callable[[int], None]) 
             left -= time.monotonic() - began
 
     listed = iter_objects(ask_page, on_page)
-    # Some stores list folders as empty objects.
-    found = [_describe(prefix, each) for each in listed if each.size or each.key[-1] != "/"]
-    if not found:
+    found = [_describe(prefix, each) for each in listed if each.size or not _is_folder(each)]
+    if not any(file.size for file in found):
         raise Gone("the source has no files at its address any more")
     names = [file.name for file in found]
-    if other := next((name for name in names if not _NAME.fullmatch(name)), ""):
+    if other := next((f.name for f in found if f.size and not _NAME.fullmatch(f.name)), ""):
         raise Changed(
             f"the source lists {other!r} in the folder of a series; names there are made of "
             "letters, digits, dots, hyphens and underscores, without folders"
         )
-    if empty := next((file.name for file in found if not file.size), ""):
-        raise Changed(f"the source lists {empty!r} as an empty file")
     if len(set(names)) < len(names):
         [(twice, _)] = Counter(names).most_common(1)
         raise Unreachable(f"the source lists {twice!r} twice")
     return sorted(found, key=lambda file: file.name)
+
+
+def _is_folder(found: StoredObject) -> bool:
+    """As some programs write one, as an empty object."""
+    return found.key.endswith(("/", "_$folder$"))
 
 
 def read_object(address: str, file: ListedFile, *, seconds: int) -> Iterator[bytes]:

@@ -117,7 +117,8 @@ class _Mirror:
             raise NotAllowed("a folder lies where a file is to be; remove it") from error
 
     def _fetch_listed(self, image: RemoteImage) -> None:
-        listed = try_again(lambda: list_files(image.address, on_page=self._ahead.admit), self._add)
+        found = try_again(lambda: list_files(image.address, on_page=self._ahead.admit), self._add)
+        listed = [file for file in found if file.size] or found
         folder = self._root.joinpath(*image.parts)
         if not folder.resolve().is_relative_to(self._root.resolve()):
             raise NotAllowed("a link on its way leads out of the dataset's folder; remove it")

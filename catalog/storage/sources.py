@@ -39,6 +39,8 @@ def list_files(
 ) -> list[ListedFile]:
     """The files at an address, sorted by name; one for an address that is no folder.
 
+    Those of a folder may be empty, as where a copy of it was interrupted.
+
     ``seconds`` is how long a request may take, with its answer. ``on_page`` gets the number of
     files of a folder so far, between requests, and may wait.
 

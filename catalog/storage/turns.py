@@ -43,11 +43,12 @@ class CircuitBreaker:
             try:
                 yield
             except self._no_answer:
-                answers = False
+                self._answers = answers = False
                 self._paused_until = time.monotonic() + self._pause_seconds
                 raise
             finally:
-                self._answers = answers
+                if not self._is_paused():
+                    self._answers = answers
         finally:
             places.release()
 

@@ -164,7 +164,10 @@ class Fetcher:
         on_bytes = partial(self._add, item)
         listed = try_again(lambda: list_files(item.address, on_page=self._ahead.admit), on_bytes)
         self._ahead.check_stopped()
-        if item.is_series and not item.sha256:
+        if item.is_series and item.sha256:  # which says whether it is the same
+            listed = [file for file in listed if file.size]
+        elif item.is_series:
+            _refuse_empty(listed)
             require_number(len(listed), item.num_files)
         sizes = [file.size for file in listed]
         counted = count_bytes(sizes)
@@ -301,6 +304,11 @@ def _explain_too_much(size: int, counted: int, num_files: int) -> str:
         f"with its {file_size(size)}{small} more than {file_size(settings.FETCH_MAX_BYTES)} "
         "would be fetched for this collection"
     )
+
+
+def _refuse_empty(listed: list[ListedFile]) -> None:
+    if empty := next((file.name for file in listed if not file.size), ""):
+        raise Changed(f"the source lists {empty!r} as an empty file")
 
 
 def _refuse_unsafe(names: list[str]) -> None:

@@ -5,6 +5,8 @@ import resource
 import stat
 import sys
 import tempfile
+import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,7 @@ from catalog.models import Dataset, Image
 from catalog.storage.transfers import MAX_TRANSFERS, Transfer
 from catalog.tests.factories import DatasetFactory, ImageFactory
 from collections_app.models import Build, Collection, CollectionItem
+from collections_app.selection.refusals import check_selection
 from collections_app.tests.builds.test_problems import count_open_files
 from collections_app.tests.conftest import clean_folders  # noqa: F401 - archives are built here
 from collections_app.tests.factories import (
@@ -314,6 +317,40 @@ def test_archives_of_a_deleted_account_are_removed(client: Client, ada: User) ->
     assert files_in_archive_root()
     client.post("/accounts/delete/", {"password": PASSWORD})
     assert files_in_archive_root() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deletion_in_the_admin_waits_for_a_freeze_of_the_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the order in which others lock: a deadlock would end one of them with an error."""
+    make_dataset()
+    owner, admin = Client(), Client()
+    ada = User.objects.create_user("ada")
+    owner.force_login(ada)
+    admin.force_login(User.objects.create_superuser("root"))
+    is_frozen = threading.Event()
+
+    def count_slowly(*args: Any) -> None:
+        is_frozen.set()
+        time.sleep(0.5)
+        check_selection(*args)
+
+    monkeypatch.setattr("collections_app.services.check_selection", count_slowly)
+    form = {"title": "T", "expected_images": Image.objects.count(), "filters": ""}
+
+    def freeze() -> int:
+        try:
+            return owner.post("/collections/new/", form).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as clients:
+        frozen = clients.submit(freeze)
+        is_frozen.wait(10)
+        answer = admin.post(f"/admin/auth/user/{ada.pk}/delete/", {"post": "yes"})
+        assert (frozen.result(), answer.status_code) == (302, 302)
+    assert not User.objects.filter(pk=ada.pk).exists()
 
 
 def test_the_last_administrator_cannot_go(client: Client) -> None:

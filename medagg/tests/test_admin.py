@@ -640,3 +640,22 @@ def test_the_form_of_an_account_writes_what_was_changed_only(client: Client) -> 
     assert client.post(path, {**form, "first_name": "Ada"}).status_code == 302
     ada.refresh_from_db()
     assert (ada.first_name, ada.email) == ("Ada", "new@example.org")
+
+
+def test_whose_rights_are_taken_away_sets_no_password_of_another(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss = User.objects.create_superuser("boss", password="a-Long-pass-9")
+    client.force_login(User.objects.create_superuser("mallory"))
+    hash_it = User.set_password
+
+    def set_password(user: User, password: str) -> None:
+        User.objects.filter(username="mallory").update(is_superuser=False)
+        hash_it(user, password)
+
+    monkeypatch.setattr(User, "set_password", set_password)
+    new = {"usable_password": "true", "password1": "another-Pass-8", "password2": "another-Pass-8"}
+    # Their session, which Django had begun anew for the new password, ends with it.
+    assert client.post(f"/admin/auth/user/{boss.pk}/password/", new).status_code == 400
+    boss.refresh_from_db()
+    assert boss.check_password("a-Long-pass-9")

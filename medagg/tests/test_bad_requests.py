@@ -124,20 +124,21 @@ def test_an_address_has_no_encoding_but_utf_8(path: str, content_type: str, stat
     [
         {"HTTP_COOKIE": 'a="' + "\\" * 60_000 + '"'},
         {"CONTENT_TYPE": 'a/b; x="' + ";" * 60_000 + '"'},
-        {"HTTP_COOKIE": "a=;" * 4_000_000},
+        {"HTTP_COOKIE": "a=;" * 10_000_000},
     ],
     ids=["cookie", "type", "cookies"],
 )
 def test_no_header_costs_more_than_its_length(header: dict[str, str]) -> None:
     begin = time.process_time()
     assert ask("/healthz/", **header) == "200 OK"
-    assert time.process_time() - begin < 0.1
+    assert time.process_time() - begin < 0.5
 
 
 def test_a_path_that_no_page_has_costs_nothing() -> None:
+    assert ask("/nope/") == "404 Not Found"  # which loads the page
     begin = time.process_time()
-    assert ask("/", PATH_INFO="/nope/" + "\x80" * 60_000) == "404 Not Found"
-    assert time.process_time() - begin < 0.1
+    assert ask("/", PATH_INFO="/nope/" + "\x80" * 1_000_000) == "404 Not Found"
+    assert time.process_time() - begin < 0.5
 
 
 def test_a_cookie_of_another_site_with_many_backslashes_signs_nobody_out() -> None:

@@ -214,8 +214,8 @@ MAYBE = re.compile(
     | (?:reviewed|performed|annotated|labell?ed|recorded|authori[sz]ed|completed|acquired|scanned
         |consented|(?:last)?modified)by
     | contact(?:person|info) | (?:pi|pcp)names? | principalinvestigators?
-    | (?!(?:num(?:ber)?|nr|total|count)(?:of)?[a-z]+ologists?$|no?of[a-z]+ologists?$
-         |no?(?:radi|path|dermat|cardi|neur|onc|ophthalm|gyn(?:a?e)?c|ur)ologists?$)
+    | (?!(?:n(?:um(?:ber)?|r|o)?|total|count)(?:of)?(?:expert|senior|junior|board)?
+         (?:(?:neuro)?radi|path|dermat|cardi|neur|onc|ophthalm|gyna?ec|ur|nephr|ha?emat)ologists$)
         [a-z]{{2,}}ologists?
     | (?:pat)?enccsn{_NUMBER}? | personsourcevalue | redcapsurveyidentifier | naih
     | physician(?:followup|managing|primarysurg)

@@ -57,8 +57,8 @@ _CONJUNCTIONS = frozenset({"but", "only", "then", *_NEGATION_WORDS})
 _ALL_BUT = re.compile(
     r"\b(?:all|any|every\w*)(?:\s+[\w-]+){1,3}\s+but\b(?!\s+(?:not|no|without|only))", re.IGNORECASE
 )
-# Acute lymphoblastic leukemia, and not the word; these are what people emphasize in a search.
-_ABBREVIATION = re.compile(r"(?<![\w-])(?!AND|ANY|OR)[A-Z]{2,3}(?![\w-])")
+# Acute lymphoblastic leukemia, where other words are small.
+_ALL = re.compile(r"(?<![\w-])ALL(?![\w-])")
 _CONTRACTION = re.compile(r"n['’]t$")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # "Patient no 5", and not a year.
@@ -105,7 +105,7 @@ def list_doubts(query: ParsedQuery, *, is_of_images: bool, ignored: Sequence[Mat
         *_find_comparisons(query.text, parts, ignored),
         *_find_only(query.text, parts, SINGLE_VALUED if is_of_images else _ONE_EACH),
         *_find_all_but(query.text),
-        *_find_unread_abbreviations(query.text, parts),
+        *_find_leukemia(query.text, parts),
         *(f"“{query.text[start:end]}” asks for nothing" for start, end in query.skipped),
     ]
 
@@ -278,14 +278,11 @@ def _find_all_but(text: str) -> Iterator[str]:
         yield "“but” excludes nothing: put a minus directly before each word that is to be excluded"
 
 
-def _find_unread_abbreviations(text: str, parts: list[Match | Word]) -> Iterator[str]:
-    """Stop words in capitals, of a text that has small letters, too."""
-    if text.isupper():
-        return
-    for found in _ABBREVIATION.finditer(text):
-        is_part = any(part.start < found.end() and found.start() < part.end for part in parts)
-        if not is_part and found[0].casefold() in STOP_WORDS:
-            yield f"“{found[0]}” is read as a common word, and not looked for: write it out"
+def _find_leukemia(text: str, parts: list[Match | Word]) -> Iterator[str]:
+    spans = [(part.start, part.end) for part in parts]
+    found = _ALL.search(text)
+    if found and not text.isupper() and not _is_within(found.start(), spans):
+        yield "“ALL” is read as a common word, and not looked for: write it out"
 
 
 def _is_alike(one: Match | Word, other: Match | Word) -> bool:

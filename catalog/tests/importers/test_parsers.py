@@ -457,7 +457,7 @@ def test_what_is_neither_text_nor_a_person_is_kept(column: str) -> None:
      "00100040", "0010,1010", "00080060", "(0028,0010)", "20100010", "00000000", "deadbeef",
      "accuracy", "image_address", "class fullname", "model_family_name", "num_radiologists",
      "n_pathologists", "Number of neurologists", "num_ophthalmologists", "total_radiologists",
-     "number_of_expert_radiologists", "n_gynecologists"],
+     "number_of_expert_radiologists", "n_gynecologists", "n_expert_radiologists"],
 )  # fmt: skip
 def test_other_columns_are_kept(column: str) -> None:
     assert not is_identifying(column)

@@ -320,7 +320,7 @@ def full_pages(number: int) -> Iterator[bytes]:
         (lambda number: [page(ENTRY.format(key="a/1", size="-1"))], Changed, "no bucket can"),
         (lambda number: [page(ENTRY.format(key="b/1", size=1))], Changed, "does not lie in"),
         (lambda number: [page(ENTRY.format(key="a/b/1", size=1))], Changed, "without folders"),
-        (lambda number: [page(ENTRY.format(key="a/1", size=0))], Changed, "'1' as an empty file"),
+        (lambda number: [page(ENTRY.format(key="a/1", size=0))], Gone, "no files"),
         (lambda number: [page(ENTRY.format(key="a/b/", size=0))], Gone, "no files"),
         (lambda number: [page(2 * ENTRY.format(key="a/1", size=1))], Unreachable, "'1' twice"),
         (lambda number: [page("").replace(b"false", b"maybe")], Unreachable, "cannot be read"),

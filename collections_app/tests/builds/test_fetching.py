@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import LazySettings
+from django.conf import LazySettings, settings
 from django.db import connection
 from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from catalog.models import Dataset, RemoteFile
+from catalog.models import Dataset, Image, RemoteFile
 from catalog.storage import retries
 from catalog.storage.ahead import CLOSE_SECONDS
 from catalog.storage.cache import CacheFull, FileCache
@@ -354,6 +355,32 @@ def test_a_series_of_which_a_mirror_lacks_files_is_not_archived_and_nothing_is_k
     assert RemoteFile.objects.count() == 3
     s3.put("uuid-1/02.dcm", content)
     assert build(make_fetching()).status == "ready"
+
+
+@pytest.mark.parametrize("key", ["03.dcm", "sub_$folder$", "sub/"])
+def test_an_empty_file_is_no_slice_and_spoils_nothing_that_was_frozen_before(
+    s3: S3Server, key: str
+) -> None:
+    make_series(s3)
+    Image.objects.update(metadata_json={})
+    before = build(make_fetching())
+    sha256 = before.archive_sha256
+    s3.put(f"uuid-1/{key}", b"")
+    clear_cache()
+
+    rebuild_collection(collection=before)
+    assert build(before).archive_sha256 == sha256
+    RemoteFile.objects.all().delete()
+    clear_cache()
+    new = build(make_fetching())
+    assert new.status == ("failed" if key == "03.dcm" else "ready")
+    problems = new.items.with_problems().values_list("problem", flat=True)
+    assert list(problems) == ["the source lists '03.dcm' as an empty file"] * len(problems)
+
+
+def clear_cache() -> None:
+    shutil.rmtree(settings.REMOTE_CACHE_ROOT)
+    Path(settings.REMOTE_CACHE_ROOT).mkdir()
 
 
 def test_what_was_kept_of_a_series_that_was_not_complete_counts_no_more(s3: S3Server) -> None:
