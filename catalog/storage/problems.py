@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from catalog.storage.addresses import is_of_idc
 from catalog.wording.formats import count_of
 
 
@@ -77,10 +78,14 @@ class ListedFile:
         return min(most, next((each for each in _LIMITS if each >= needed), most))
 
 
-def read_number(told: str | None) -> int:
-    """How many files the catalog says that a series has; 0 where it says nothing that is one."""
-    is_number = told is not None and told.isascii() and told.isdecimal() and len(told) < 10
-    return int(told) if told and is_number else 0
+def read_number(address: str, told: str | None) -> int:
+    """How many files the catalog says that a series has; 0 where it says nothing that is one.
+
+    ``told`` are the "instances" of the IDC's index; in tables of others they may be anything.
+    """
+    if not told or not is_of_idc(address):
+        return 0
+    return int(told) if told.isascii() and told.isdecimal() and len(told) < 10 else 0
 
 
 def require_number(num_listed: int, num_known: int) -> None:

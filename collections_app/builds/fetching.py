@@ -149,7 +149,7 @@ def _make_items(rows: Sequence[tuple[Any, ...]]) -> Iterator[FetchItem]:
     They are those of the time when the item was frozen, or else what its source had last.
     """
     items = [
-        FetchItem(position, address, sha256, dataset, read_number(told))
+        FetchItem(position, address, sha256, dataset, read_number(address, told))
         for position, address, sha256, dataset, told in rows
     ]
     files = RemoteFile.objects.filter(address__in=[item.address for item in items])

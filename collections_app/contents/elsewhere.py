@@ -191,5 +191,5 @@ def _make_command(name: str, address: str, num_files: str) -> tuple[str, str]:
     source, target = shlex.quote(address), shlex.quote(f"{name}/" if place.is_folder else name)
     if not place.is_folder:
         return f"cp --raw --if-size-differ {source} {target}\n", f"file {name}\n"
-    number = read_number(num_files) or "some"
+    number = read_number(address, num_files) or "some"
     return f"cp --if-size-differ {_NOT_OBEYED} {source} {target}\n", f"{number} {name}\n"

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 
 from medagg.accounts.addresses import write_domain_as_mail
+from medagg.accounts.hashing import renew_hash
 from medagg.accounts.links import owner_of
 from medagg.throttling import too_many
 
@@ -58,7 +59,10 @@ class NameOrAddressBackend(ModelBackend):
             get_user_model()().set_password(password)
             return None
         # An inactive user too: the form refuses them, and says why.
-        return user if user.check_password(password) else None
+        if not user.check_password(password):
+            return None
+        renew_hash(user, password)
+        return user
 
 
 def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:

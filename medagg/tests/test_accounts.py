@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.contrib.auth import hashers
 from django.contrib.auth.models import User
 from django.core import mail
 from django.test import Client
 
 from medagg.accounts import services
+from medagg.accounts.hashing import FewAtATimePBKDF2
 from medagg.accounts.links import confirmation_path
 from medagg.accounts.mail import send_confirmation
 from medagg.celery import app
@@ -415,6 +417,26 @@ def test_a_new_password_is_not_set_where_the_account_is_another_by_now(
     page = client.post("/accounts/password_change/", form).content.decode()
     assert "The password was not set: this account was changed" in page
     assert not any(user.check_password("another-Pass-8") for user in User.objects.all())
+
+
+@pytest.mark.parametrize("meanwhile", ["", "owners-Pass-7"])
+def test_a_sign_in_hashes_an_old_password_anew_but_writes_over_no_other(
+    ada: User, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    settings.PASSWORD_HASHERS = ["medagg.accounts.hashing.FewAtATimePBKDF2"]
+    old = FewAtATimePBKDF2().encode("a-Long-pass-9", "of-an-older-version-of-Django", 1000)
+    User.objects.filter(pk=ada.pk).update(password=old)
+
+    def make_password(password: str) -> str:
+        if meanwhile:
+            User.objects.filter(pk=ada.pk).update(password=hashers.make_password(meanwhile))
+        return hashers.make_password(password)
+
+    monkeypatch.setattr("medagg.accounts.hashing.make_password", make_password)
+    assert Client().post("/accounts/login/", {"username": "ada", "password": "a-Long-pass-9"})
+    ada.refresh_from_db()
+    assert ada.check_password(meanwhile or "a-Long-pass-9")
+    assert ada.password != old
 
 
 def test_a_sign_in_of_who_knows_the_old_password_leaves_the_link_for_a_new_one(
