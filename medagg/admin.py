@@ -102,6 +102,10 @@ class AccountAdmin(OpenedFormAdmin, UserAdmin):
             return users
         return users.exclude(Q(is_staff=True) | Q(is_superuser=True))
 
+    def lock(self, obj: User) -> None:
+        """Rows that refer to it, such as the admin's history, can still be inserted."""
+        User.objects.select_for_update(no_key=True).filter(pk=obj.pk).first()
+
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         request.changes_account = request.method == "POST"  # type: ignore[attr-defined]
         return super().changeform_view(request, *args, **kwargs)

@@ -150,7 +150,7 @@ class PasswordAlone(SetPasswordMixin):
         super().set_password_and_save(user, *args, **{**rest, "commit": False})
         if commit:
             with transaction.atomic():
-                if not User.objects.select_for_update().filter(**same).exists():
+                if not User.objects.select_for_update(no_key=True).filter(**same).exists():
                     raise AccountChanged
                 user.save(update_fields=["password"])
         return user

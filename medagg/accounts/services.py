@@ -79,7 +79,8 @@ def change_address(*, user: User, address: str) -> bool:
     old = user.email
     with transaction.atomic():
         # As a deletion does.
-        same = User.objects.select_for_update().filter(pk=user.pk, password=user.password)
+        accounts = User.objects.select_for_update(no_key=True)
+        same = accounts.filter(pk=user.pk, password=user.password)
         if not same.exists():
             return False
         if address:
@@ -128,6 +129,8 @@ def confirm_address(*, token: str) -> User | None:
     user, old = waiting.user, waiting.user.email
     try:
         with transaction.atomic():
+            # First, as a new password and a deletion do.
+            User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
             # Another address may have been entered in this moment.
             same = WaitingAddress.objects.filter(user=user, address=waiting.address)
             if not same.delete()[0]:

@@ -13,7 +13,9 @@ from django.conf import LazySettings
 from django.contrib.auth import hashers
 from django.contrib.auth.models import User
 from django.core import mail
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from medagg.accounts import services
 from medagg.accounts.hashing import FewAtATimePBKDF2
@@ -163,6 +165,18 @@ def test_a_link_of_a_mail_fills_no_table_with_sessions(client: Client, ada: User
     # Nor by another method, which Django's view would answer with a session as well.
     assert Client().options(link).status_code == 405
     assert Session.objects.count() == 120
+
+
+def test_a_confirmation_locks_the_account_before_the_address_that_waits(ada: User) -> None:
+    """As a new password does, which would end with a deadlock else."""
+    waiting = WaitingAddress.objects.create(user=ada, address="new@example.org")
+    path = confirmation_path(waiting)
+    with CaptureQueriesContext(connection) as queries:
+        assert Client().post(path).status_code == 302
+    sql = [query["sql"] for query in queries]
+    locked = next(n for n, each in enumerate(sql) if "FOR NO KEY UPDATE" in each)
+    assert "auth_user" in sql[locked]
+    assert not any(each.startswith(("DELETE", "UPDATE")) for each in sql[:locked])
 
 
 def test_an_account_without_a_password_gets_no_mail_for_a_new_one(
