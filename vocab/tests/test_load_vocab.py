@@ -61,7 +61,9 @@ def test_what_people_type_finds_the_shipped_term(vocabulary: str, typed: str, co
         ("white matter lesion", "multiple-sclerosis-lesion"), ("brain edema", "peritumoral-edema"),
         ("liver lesion", "liver-tumor"), ("renal mass", "kidney-tumor"),
         ("Enlarged PA", "pulmonary-hypertension"), ("hilar congestion", "hilar-enlargement"),
-        ("fibrotic band", "pulmonary-fibrosis"), ("air trapping", "copd-signs"),
+        ("fibrotic band", "pulmonary-fibrosis"), ("stroke lesion", "ischemic-stroke"),
+        ("Atypical Appearance", "atypical-pneumonia"), ("boneanomaly", "bone-lesion"),
+        ("air trapping", "copd-signs"),
         ("hemidiaphragm elevation", "diaphragmatic-eventration"),
     ],
 )  # fmt: skip

@@ -40,7 +40,7 @@ _COUNT = re.compile(
     r"|studies|series|slices|volumes|videos|frames|samples|x-?rays|radiographs|classes|[gmt]i?b)\b",
     re.IGNORECASE,
 )
-# "Stroke" is a finding where it is negated, and a tag where it is wanted; so are "children".
+# "Cancer" is a finding where it is negated, and a tag where it is wanted; so are "children".
 _DISEASES, _PEOPLE = frozenset({"label", "tag"}), frozenset({"sex", "age", "tag"})
 # Labels of segmentations that are areas, too: of "no liver or kidney" only one is a label.
 _ORGANS = frozenset({"bladder", "heart", "liver", "pancreas", "spleen"})

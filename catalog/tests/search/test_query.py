@@ -201,7 +201,7 @@ def test_a_spelling_of_several_vocabularies_means_the_first() -> None:
 
 def test_the_own_name_of_a_tag_wins_over_another_word_for_a_label() -> None:
     check("cancer", "tag=cancer", "")
-    check("stroke MRI", "tag=stroke modality=mr", "")
+    check("cancer MRI", "tag=cancer modality=mr", "")
 
 
 @pytest.mark.parametrize(
