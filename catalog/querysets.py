@@ -62,7 +62,7 @@ _IS_LOCAL = ~Q(file_path="")
 # What is counted of DICOM files; of those the catalog knows the transfer syntax.
 IDENTIFYING = {
     "files": Q(identifying__len__gt=0),
-    "burned_in": _IS_LOCAL & Q(metadata_json__BurnedInAnnotation="YES"),
+    "burned_in": ~Q(file_path="", remote_url="") & Q(metadata_json__BurnedInAnnotation="YES"),
     "unchecked": (
         _IS_LOCAL & Q(identifying__isnull=True, metadata_json__has_key="TransferSyntaxUID")
     )

@@ -249,7 +249,8 @@ LIST_SAME_BYTES = """
 
 HAS_IDENTIFYING = """
     SELECT EXISTS (SELECT FROM staged_image
-                    WHERE identifying IS NOT NULL OR (file_path = '' AND remote_url ~* %s))
+                    WHERE identifying IS NOT NULL OR (file_path = '' AND remote_url ~* %s)
+                       OR metadata_json ->> 'BurnedInAnnotation' = 'YES')
 """
 
 COUNT_IDENTIFYING = """

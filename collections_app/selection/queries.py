@@ -271,9 +271,11 @@ SAME_BYTES = """
              GROUP BY sha256 HAVING count(*) > 1) same
 """
 
+# What the archive has, or tells the address of.
 _INCLUDED = """
       FROM collections_app_collectionitem
-     WHERE collection_id = %s AND file_name <> '' AND NOT is_excluded
+     WHERE collection_id = %s AND NOT is_excluded
+       AND (file_name <> '' OR metadata_json ? 'remote_url')
 """
 COUNT_IDENTIFYING = f"""
     SELECT count(*) FILTER (WHERE metadata_json ->> 'identifying' <> '{NOT_CHECKED}'),

@@ -165,7 +165,7 @@ def test_once_allowed_pages_say_so_and_the_files_need_a_signed_in_user(
     page = client.get("/datasets/scans/").content.decode()
     assert "2 DICOM images may tell who somebody is" in page
     assert "PatientName 1" in page
-    assert "1 DICOM image says that text is burnt into the pixels" in page
+    assert "1 image says that text is burnt into the pixels" in page
     jane, plain, public = (
         Image.objects.get(source_id=name) for name in ("jane.dcm", "plain.dcm", "public.dcm")
     )
@@ -213,7 +213,7 @@ def test_text_in_pixels_is_told_whatever_a_table_and_other_elements_say(
         "clean.dcm,NO\n",
     )
     assert "5 DICOM files say that text is burnt into their pixels" in run(folder)
-    assert "5 DICOM images say that text" in client.get("/datasets/table/").content.decode()
+    assert "5 images say that text" in client.get("/datasets/table/").content.decode()
     for image in Image.objects.all():
         page = client.get(image.get_absolute_url()).content.decode()
         assert ('id="burned-in"' in page) == (image.source_id != "clean.dcm"), image.source_id
