@@ -219,6 +219,20 @@ def test_text_in_pixels_is_told_whatever_a_table_and_other_elements_say(
         assert ('id="burned-in"' in page) == (image.source_id != "clean.dcm"), image.source_id
 
 
+def test_a_picture_is_no_dicom_whatever_a_table_says(home: Path, client: Client) -> None:
+    files = {"a.png": make_picture(), "b.dcm": make_scan(PatientIdentityRemoved="YES")}
+    rows = "File,TransferSyntaxUID,BurnedInAnnotation\na.png,1.2.840.10008.1.2.1,YES\nb.dcm,x,NO\n"
+    run(make_table(home, files, rows=rows))
+
+    page = client.get("/datasets/table/").content.decode()
+    assert "1 image says that text is burnt into the pixels" in page
+    picture, scan = Image.objects.order_by("source_id")
+    for each in (page, client.get(picture.get_absolute_url()).content.decode()):
+        assert "not checked" not in each
+    assert picture.metadata_json["TransferSyntaxUID of the table"] == "1.2.840.10008.1.2.1"
+    assert scan.metadata_json["TransferSyntaxUID"] == "x"
+
+
 def test_files_that_the_catalog_did_not_check_are_looked_at_when_they_are_asked_for(
     home: Path, client: Client
 ) -> None:
