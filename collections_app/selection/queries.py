@@ -4,7 +4,7 @@
 ``{first}`` and ``{last}`` are formatted; ``%s`` are parameters.
 """
 
-from catalog.querysets import MAY_BE_DICOM
+from catalog.querysets import sql_of_may_be_dicom
 from catalog.storage.series import ENDING
 
 # The fields of a frozen item that its archive shows.
@@ -116,7 +116,7 @@ FREEZE = f"""
                    THEN nullif(array_to_string(image.identifying, '|'), '')
                    WHEN image.sha256 <> '' AND image.metadata_json ? 'TransferSyntaxUID'
                    THEN '{NOT_CHECKED}'
-                   WHEN image.file_path = '' AND image.remote_url ~* '{MAY_BE_DICOM}'
+                   WHEN image.file_path = '' AND {sql_of_may_be_dicom("image.remote_url")}
                    THEN '{NOT_CHECKED}' END,
                'source' : nullif(image.metadata_json, '{{}}'::jsonb)
                ABSENT ON NULL RETURNING jsonb),
