@@ -30,7 +30,8 @@ UNCLEAR = Reading(None, exact=False)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  ", "nan", "NaN", "None", "NA", "n/a", "N/A", "-", "null", "<NA>", " nan "]
+    "text",
+    ["", "  ", "nan", "NaN", "None", "NA", "n/a", "N/A", "-", "null", "<NA>", " nan ", ".", "'--"],
 )
 def test_words_that_mean_nothing_are_empty(text: str) -> None:
     assert clean(text) == ""

@@ -76,6 +76,14 @@ def test_files_that_tell_who_somebody_is_are_counted_listed_and_refused(home: Pa
         run(folder, "--dry-run")
 
 
+def test_an_import_says_that_pages_show_paths_where_the_patients_id_is_hidden(home: Path) -> None:
+    open_, hidden = make_scan(PatientIdentityRemoved="YES"), make_scan(PatientID="MRN-1")
+    said = "pages show the paths of files, such as “MRN-1/a.dcm”"
+    folder = write_files(home / "scans", {"P1/a.dcm": open_, "MRN-1/a.dcm": hidden})
+    assert run(folder, "--dry-run").count(said) == 1
+    assert "paths" not in run(write_files(home / "open", {"P1/a.dcm": open_}), "--dry-run")
+
+
 def test_names_in_odd_places_are_found_and_many_are_told_in_short(
     home: Path, client: Client
 ) -> None:
