@@ -3,7 +3,6 @@
 The entities and fields are described in docs/db-schema.md.
 """
 
-import re
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -30,7 +29,12 @@ from catalog.limits import (
     MAX_TITLE,
     MAX_URL,
 )
-from catalog.querysets import MAY_BE_DICOM, DatasetQuerySet, ImageProfileQuerySet, ImageQuerySet
+from catalog.querysets import (
+    DatasetQuerySet,
+    ImageProfileQuerySet,
+    ImageQuerySet,
+    may_be_dicom,
+)
 from vocab.models import AnatomicalArea, Label, License, Modality, Tag, TaskType, ViewPosition
 
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
@@ -593,7 +597,7 @@ class Image(models.Model):
     @property
     def is_unchecked_elsewhere(self) -> bool:
         """Whether it may be DICOM that no import has read for what tells who somebody is."""
-        return not self.file_path and bool(re.search(MAY_BE_DICOM, self.remote_url, re.IGNORECASE))
+        return not self.file_path and may_be_dicom(self.remote_url)
 
     @property
     def availability(self) -> Availability:

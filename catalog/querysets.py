@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Count, Exists, OuterRef, Q, Sum, Value
+from django.db.models import Count, Exists, Func, OuterRef, Q, Sum, Value
 from django.db.models.functions import Coalesce
 
 from catalog.dataset_hosts import IDC_BUCKETS
@@ -54,19 +54,40 @@ class ImageProfileQuerySet(models.QuerySet):
         return dict(rows.annotate(total=Sum("num_images")))
 
 
-# Addresses of what may be DICOM, by any case: all but those that end otherwise, before a query or
-# at their end. What the IDC publishes is de-identified.
-_OTHERWISE = "|".join(sorted(re.escape(each.removeprefix(".")) for each in NO_DICOM_SUFFIXES))
-MAY_BE_DICOM = rf"^(?!s3://({'|'.join(IDC_BUCKETS)})/)(?!.*\.({_OTHERWISE})/?([?#]|$))."
+# What an address leads to may be DICOM, unless it ends otherwise: at its end, or before a query
+# that has no ending. What the IDC publishes is de-identified.
+_ENDING = r"(\.(?:nii\.)?[a-z][a-z0-9]{0,7})/?(?:[?#](?:[^.]|\.[^a-z])*)?$"
+_OF_IDC = f"^s3://(?:{'|'.join(IDC_BUCKETS)})/"
+
+
+def may_be_dicom(address: str) -> bool:
+    """Whether what lies at an address may be DICOM that no import has read."""
+    found = re.search(_ENDING, address.lower())
+    is_otherwise = found is not None and found[1] in NO_DICOM_SUFFIXES
+    return bool(address) and not re.match(_OF_IDC, address, re.IGNORECASE) and not is_otherwise
+
+
+def sql_of_may_be_dicom(address: str) -> str:
+    """The same in SQL, which compares endings faster than a pattern of all of them."""
+    endings = ",".join(sorted(NO_DICOM_SUFFIXES))
+    return f"""({address} <> '' AND {address} !~* '{_OF_IDC}'
+        AND coalesce(substring(lower({address}) from '{_ENDING}'), '') <> ALL ('{{{endings}}}'))"""
+
+
+class _MayBeDicom(Func):
+    template = sql_of_may_be_dicom("%(expressions)s")
+    output_field = models.BooleanField()
+
+
 _IS_LOCAL = ~Q(file_path="")
 # What is counted of DICOM files; of those the catalog knows the transfer syntax.
 IDENTIFYING = {
     "files": Q(identifying__len__gt=0),
-    "burned_in": _IS_LOCAL & Q(metadata_json__BurnedInAnnotation="YES"),
+    "burned_in": ~Q(file_path="", remote_url="") & Q(metadata_json__BurnedInAnnotation="YES"),
     "unchecked": (
         _IS_LOCAL & Q(identifying__isnull=True, metadata_json__has_key="TransferSyntaxUID")
     )
-    | Q(file_path="", remote_url__iregex=MAY_BE_DICOM),
+    | Q(_MayBeDicom("remote_url"), file_path=""),
 }
 # So many of their attributes are named in sentences, the most frequent ones.
 MAX_ATTRIBUTES = 20

@@ -5,7 +5,7 @@ from django.db.backends.utils import CursorWrapper
 from catalog.imported_keys import IDENTIFYING
 from catalog.importers import queries
 from catalog.models import Dataset, Image
-from catalog.querysets import MAY_BE_DICOM, first_attributes
+from catalog.querysets import first_attributes
 
 
 def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int) -> None:
@@ -22,5 +22,5 @@ def keep_identifying_counts(cursor: CursorWrapper, dataset_pk: int) -> None:
 
 
 def _has_identifying(cursor: CursorWrapper) -> bool:
-    cursor.execute(queries.HAS_IDENTIFYING, [MAY_BE_DICOM])
+    cursor.execute(queries.HAS_IDENTIFYING)
     return bool(cursor.fetchone()[0])

@@ -14,8 +14,11 @@ from catalog.limits import MAX_INTEGER, is_age, states_no_age
 
 MAX_LIST_TEXT = 1 << 18
 
-# In lower case. Spreadsheets, pandas, R and SQL each write missing values differently.
-EMPTY_WORDS = frozenset({"", "nan", "none", "na", "n/a", "-", "--", "null", "#n/a", "<na>", "?"})
+# In lower case. Spreadsheets, pandas, R, SQL, SAS and the GDC each write missing values
+# differently.
+EMPTY_WORDS = frozenset(
+    {"", "nan", "none", "na", "n/a", "-", "--", "null", "#n/a", "<na>", "?", ".", "'--"}
+)
 _LONGEST_EMPTY_WORD = max(map(len, EMPTY_WORDS))
 
 T = TypeVar("T")

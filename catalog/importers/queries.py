@@ -1,5 +1,7 @@
 """The SQL of an import: temporary tables, and the merge into the catalog."""
 
+from catalog.querysets import sql_of_may_be_dicom
+
 DROP_TABLES = "DROP TABLE IF EXISTS staged_image, staged_reject"
 
 MAKE_TABLES = f"""
@@ -247,10 +249,12 @@ LIST_SAME_BYTES = """
      ORDER BY staged.n
 """
 
-HAS_IDENTIFYING = """
+HAS_IDENTIFYING = f"""
     SELECT EXISTS (SELECT FROM staged_image
-                    WHERE identifying IS NOT NULL OR (file_path = '' AND remote_url ~* %s))
-"""
+                    WHERE identifying IS NOT NULL
+                       OR (file_path = '' AND {sql_of_may_be_dicom("remote_url")})
+                       OR metadata_json ->> 'BurnedInAnnotation' = 'YES')
+"""  # noqa: S608 - our own words  # nosec
 
 COUNT_IDENTIFYING = """
     SELECT unnest(identifying) AS name, count(*) FROM catalog_image

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 from catalog.imaging.paths import FileFacts
 from catalog.imaging.problems import FileProblem
 
-BURNED_IN = "BurnedInAnnotation"
+BURNED_IN, _TRANSFER_SYNTAX = "BurnedInAnnotation", "TransferSyntaxUID"
 
 
 class SourceError(Exception):
@@ -254,7 +254,13 @@ class ImportReport:
 
 
 def join_metadata(file: Mapping[str, Any], source: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What both say of an image. The source's words count, but where the file has burnt-in text."""
+    """What both say of an image. The source's words count, but where the file has burnt-in text.
+
+    A transfer syntax is that of a DICOM file: of another file it gets another name.
+    """
     found = {**file, **source} if file else source
+    if _TRANSFER_SYNTAX in source and _TRANSFER_SYNTAX not in file:
+        found = {**found, f"{_TRANSFER_SYNTAX} of the table": found[_TRANSFER_SYNTAX]}
+        del found[_TRANSFER_SYNTAX]
     said = {str(each.get(BURNED_IN, "")).upper() for each in (file, source)}
     return {**found, BURNED_IN: "YES"} if "YES" in said else found

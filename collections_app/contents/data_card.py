@@ -159,13 +159,13 @@ def _identifying(collection: Collection) -> Iterator[str]:
         )
     if number := counts["burned_in"]:
         yield (
-            f"- {count_of(number, 'DICOM image')} {'says' if number == 1 else 'say'} that text is "
+            f"- {count_of(number, 'image')} {'says' if number == 1 else 'say'} that text is "
             "burnt into the pixels (`BurnedInAnnotation` is `YES`), which may tell it as well."
         )
     if number := counts["unchecked"]:
         yield (
             f"- {count_of(number, 'DICOM image')} {'was' if number == 1 else 'were'} not checked "
-            "for such attributes."
+            "for such attributes: the tables say `not checked` in `identifying`."
         )
     yield ""
 

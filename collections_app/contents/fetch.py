@@ -51,7 +51,7 @@ _MD5 = re.compile(r"([0-9a-f]{32})")
 _SIZE = re.compile(r"[0-9]{1,15}")
 # What stands in the place of a file: the beginnings of pages and errors, and of pointers of Git.
 _PAGE = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype html|html|head|body|error)",
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype html|html|head|body|error)\b",
     re.IGNORECASE,
 )
 _POINTER = re.compile(rb"version https://git-lfs|(?:[./]*\.git)?/annex/objects/")
@@ -293,9 +293,11 @@ class Source:
                 key, size = each.findtext("{*}Key", ""), parse_size(each.findtext("{*}Size", ""))
                 if size < 0:
                     raise Problem("the source's list of files is not understood")
-                if not size:  # some stores list folders as empty objects
-                    continue
                 name = key[len(prefix) :] if key.startswith(prefix) else ""
+                if not size and key.endswith(("/", "_$folder$")):
+                    continue  # a folder, as some programs write one
+                if not size:
+                    raise Problem(f"the source lists {name!r} as an empty file")
                 parts = name.lower().split("/")
                 is_safe = all(map(_SAFE_PART.fullmatch, parts)) and parts[-1] != "head"  # of git
                 if not is_safe or name.lower() in files:

@@ -34,7 +34,8 @@ METADATA_COLUMNS = (
     "view", "labels", "uncertain_labels", "negative_labels", "label_confidence", "width", "height",
     "size_bytes", "sha256", "license", "labels_unreviewed", "label_words",
 )  # fmt: skip
-# The DICOM attributes by which a file tells who somebody is; only where one of the files does.
+# The DICOM attributes by which a file tells who somebody is, or that it was not checked; only where
+# that is so of one of the files.
 IDENTIFYING_COLUMNS = ("identifying",)
 REMOTE_COLUMNS = (
     "dataset", "source_id", "url", "subject_id", "sex", "age_years", "modality", "area", "view",
@@ -101,7 +102,7 @@ def _wanted_tables(collection: Collection) -> Iterator[tuple[str, Iterable[bytes
     files = count_availability(collection)
     if files.elsewhere:
         names_elsewhere = NamesElsewhere(collection)
-        columns = {**_columns(collection, REMOTE_COLUMNS), **source}
+        columns = {**_columns(collection, [*REMOTE_COLUMNS, *identifying]), **source}
         yield "remote.csv", _table_of_addresses(names_elsewhere, columns)
         yield "fetch.sh", iter_fetch_sh(names_elsewhere)
         yield "fetch.py", [fetch_py()]

@@ -22,7 +22,7 @@ from collections_app.selection.item_texts import set_item_texts
 from collections_app.selection.name_check import NameCheck
 
 # Raise it with every change after which the same collection gives other texts.
-CONTENTS_VERSION = "14"
+CONTENTS_VERSION = "15"
 BYTES_AT_ONCE = 1 << 20
 
 

@@ -4,7 +4,7 @@
 ``{first}`` and ``{last}`` are formatted; ``%s`` are parameters.
 """
 
-from catalog.querysets import MAY_BE_DICOM
+from catalog.querysets import sql_of_may_be_dicom
 from catalog.storage.series import ENDING
 
 # The fields of a frozen item that its archive shows.
@@ -116,7 +116,7 @@ FREEZE = f"""
                    THEN nullif(array_to_string(image.identifying, '|'), '')
                    WHEN image.sha256 <> '' AND image.metadata_json ? 'TransferSyntaxUID'
                    THEN '{NOT_CHECKED}'
-                   WHEN image.file_path = '' AND image.remote_url ~* '{MAY_BE_DICOM}'
+                   WHEN image.file_path = '' AND {sql_of_may_be_dicom("image.remote_url")}
                    THEN '{NOT_CHECKED}' END,
                'source' : nullif(image.metadata_json, '{{}}'::jsonb)
                ABSENT ON NULL RETURNING jsonb),
@@ -271,9 +271,11 @@ SAME_BYTES = """
              GROUP BY sha256 HAVING count(*) > 1) same
 """
 
+# What the archive has, or tells the address of.
 _INCLUDED = """
       FROM collections_app_collectionitem
-     WHERE collection_id = %s AND file_name <> '' AND NOT is_excluded
+     WHERE collection_id = %s AND NOT is_excluded
+       AND (file_name <> '' OR metadata_json ? 'remote_url')
 """
 COUNT_IDENTIFYING = f"""
     SELECT count(*) FILTER (WHERE metadata_json ->> 'identifying' <> '{NOT_CHECKED}'),

@@ -24,6 +24,7 @@ from catalog.imaging.problems import (
 )
 from catalog.importers.folders.source import FolderSource, Kind, NoImage, Unreadable, make_source_id
 from catalog.importers.rows import ImageRow, Slice
+from catalog.importers.tables.lines import show
 
 # Modalities whose files are slices, also where they do not say where they lie: computed tomography,
 # magnetic resonance and positron emission tomography (PS3.3 C.7.3.1.1.1).
@@ -56,12 +57,18 @@ class DicomFolder(FolderSource):
         metadata = header.metadata
         if slice_ and header.series_description:
             metadata = {**metadata, "SeriesDescription": header.series_description}
+        subject_id = self._hide(header, header.subject_id, self.pseudonyms.of_patient)
+        if subject_id != header.subject_id and not self.notes:
+            self.notes.append(
+                "pseudonyms replace ids of patients, but pages show the paths of files, such as "
+                f"“{show(path)}”: rename files and folders that tell who somebody is"
+            )
         return ImageRow(
             source_id=make_source_id(path),
             file_path=path,
             modality=header.modality or self.modality,
             area=header.body_part,
-            subject_id=self._hide(header, header.subject_id, self.pseudonyms.of_patient),
+            subject_id=subject_id,
             sex=header.sex,
             age_years=header.age_years,
             width=header.width,

@@ -23,10 +23,13 @@ from catalog.importers.folders.participant_columns import (
 )
 from catalog.importers.parsers import Reading, clean, parse_age, parse_sex
 from catalog.importers.tables.columns import (
+    FIRST_ROWS,
     KEPT,
+    PROSE,
     USED,
     explain_cut,
     explain_exclusion,
+    is_prose,
     rank_fate,
     say_sample,
 )
@@ -55,7 +58,8 @@ class _People:
 
     Where participants have a row for each session, ``found`` is what all of them say.
 
-    ``samples`` are values by column, ``cut`` the columns of cells that were left out, or a part.
+    ``samples`` are values by column, ``cut`` the columns of cells that were left out, or a part,
+    ``prose`` those that seem to be free text.
     """
 
     columns: Columns
@@ -66,6 +70,7 @@ class _People:
     twice: list[str] = field(default_factory=list)
     samples: dict[str, str] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)
+    prose: tuple[str, ...] = ()
 
 
 class Participants:
@@ -145,7 +150,9 @@ def _read_people(
     if are_ages_unsure or has_ages_at_birth(sheet.names):
         people.columns.age_unit = people.columns.stated_unit
     _find_double_meanings(sheet, people.columns)
-    key = people.columns.key
+    key, first = people.columns.key, sheet.rows[:FIRST_ROWS]
+    others = people.columns.others
+    people.prose = tuple(n for n in others if is_prose(clean(row.get(n, "")) for row in first))
     for row in sheet.rows if key else ():
         label = clean(row.get(key, "")).removeprefix(prefix)
         if not label:
@@ -229,7 +236,8 @@ def _find_fates(people: _People, key: str) -> dict[str, str]:
         return dict.fromkeys((*fates, *columns.others), f"left out: there is no {key}")
     for name in columns.others:
         cut = say_sample("") if name in people.cut else ", empty"
-        fates[name] = KEPT + (say_sample(people.samples[name]) if name in people.samples else cut)
+        sample = say_sample(people.samples[name]) if name in people.samples else cut
+        fates[name] = KEPT + sample + (PROSE if name in people.prose else "")
     return fates | {name: f"left out: {explain_exclusion(name)}" for name in columns.identifying}
 
 

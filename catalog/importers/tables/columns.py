@@ -17,8 +17,8 @@ USED, KEPT = "used", "kept"
 _WORDS = "used, and kept where no vocabulary has the word"
 _AGE_ALONE = "used for the age alone, as it identifies people"
 _LONGEST_SAMPLE, _LONGEST_OBJECT = 60, 600
-_PROSE = "; it seems to be free text, which may name people: read it, or drop it"
-_FIRST_ROWS = 100
+PROSE = "; it seems to be free text, which may name people: read it, or drop it"
+FIRST_ROWS = 100
 _LONGEST_READ = 200_000
 _FEWEST_WORDS, _FEWEST_LETTERS = 10, 30
 _LETTERS_OF_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
@@ -56,18 +56,25 @@ def find_fates(
 
 
 def add_samples(
-    fates: Mapping[str, str], header: Header, rows: Iterable[Cells], keep: Collection[str]
+    fates: Mapping[str, str],
+    header: Header,
+    rows: Iterable[Cells],
+    *,
+    keep: Collection[str],
+    gathered: Collection[str],
 ) -> dict[str, str]:
     """The same with a value of each column that is used or kept, of one of the rows.
 
-    The cells of columns in `keep` are kept whatever they tell.
+    The cells of columns in `keep` are kept whatever they tell; those that are `gathered` are given
+    out as kept ones are.
     """
     wanted = {name: header.index[name] for name in fates if fates[name] in (USED, _WORDS, KEPT)}
     said = dict.fromkeys(wanted, ", nothing to show in the first rows")
     long_form, rows = LongForm(header, keep), iter(rows)
-    first = list(islice(rows, _FIRST_ROWS))
-    prose = [name for name in wanted if name not in keep and fates[name] == KEPT
-             and _is_prose(cells[wanted[name]] for cells in first)]  # fmt: skip
+    first = list(islice(rows, FIRST_ROWS))
+    texts = [name for name in wanted if name not in keep
+             and (fates[name] == KEPT or name in gathered)]  # fmt: skip
+    prose = [name for name in texts if is_prose(cells[wanted[name]] for cells in first)]
     for cells in chain(first, rows):
         told = long_form.find_told(cells)
         for name in [name for name, index in wanted.items() if clean(cells[index])]:
@@ -78,11 +85,11 @@ def add_samples(
                 del wanted[name]
         if not wanted:
             break
-    said |= {name: said[name] + _PROSE for name in prose}
+    said |= {name: said[name] + PROSE for name in prose}
     return {name: fate + said.get(name, "") for name, fate in fates.items()}
 
 
-def _is_prose(cells: Iterable[str]) -> bool:
+def is_prose(cells: Iterable[str]) -> bool:
     """Whether most of the cells that have something are sentences."""
     texts = [text for text in cells if text]
     return 2 * sum(map(_is_sentence, texts)) > len(texts)
@@ -126,6 +133,8 @@ def rank_fate(fate: str) -> int:
     """Of what becomes of a column in several tables, the higher says more of what is kept."""
     if not fate.startswith(KEPT):
         return int(fate.startswith(USED))
+    if fate.endswith(PROSE):
+        return 5
     return 4 if "such as" in fate else 2 + ("but for" in fate)
 
 

@@ -90,6 +90,8 @@ def is_free_text(column: str) -> bool:
     """Whether a column is text that somebody wrote, such as a report, and may name people."""
     if is_text_of_parts(_cut(column)):
         return True
+    if known.NOTES.fullmatch(" ".join(_split_words(_cut(column)))):
+        return True
     is_dicom = not _TEXTS_OF_DICOM.isdisjoint(_find_forms(_cut(column)).plain)
     return is_dicom or _matches(known.FREE_TEXT, _FREE_TEXT_NAMES, column)
 
@@ -207,7 +209,8 @@ def _may_identify_within(column: str) -> bool:
         return True
     found = _split_words(column)
     written = " ".join(found)
-    if known.SEPARATED.fullmatch(written) or known.NAME_AND_MORE.fullmatch(written):
+    patterns = (known.SEPARATED, known.NAME_AND_MORE, known.SPECIALIST)
+    if any(pattern.fullmatch(written) for pattern in patterns):
         return True
     if any(map(known.WITHIN_WORD.search, found)) or _has_name_of_dicom(found):
         return True

@@ -17,7 +17,7 @@ del _LISTED["LabelText"]  # in tables the text of a finding's label, not of a sl
 _TEXT = re.compile(r"Comment|Notes|Narrative|History|Text|EncapsulatedDocument")
 # A tag as in `00100010`, `(0010,0010)`, `tag_00100010` or `00100010.Value`.
 _TAG = re.compile(
-    r"(?<![0-9a-z])(?:0?x|tag|dicom)?([0-9a-f]{4})[ ,_|:/-]{0,2}(?:0x)?([0-9a-f]{4})(?![0-9a-z])"
+    r"(?<![0-9a-z])(?:0?x|tag|dicom)?([0-9a-f]{4})[ ,._|:/-]{0,2}(?:0x)?([0-9a-f]{4})(?![0-9a-z])"
 )
 # As Python writes a pair of numbers: `(16, 16)`. Within a name it is a size.
 _DECIMAL_TAG = re.compile(r"\(\s*(\d{1,5})\s*,\s*(\d{1,5})\s*\)")

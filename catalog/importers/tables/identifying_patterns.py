@@ -71,7 +71,7 @@ _BIRTHS = rf"""
     | mobirth | rab(?:year|month) | (?:newnhs|nhs)no | homeadd | fodelse(?:ar|dag|datum)
     | (?:in|mom|dad|mum|sib|kid|ch)\d*(?:bir(?:yr|mo)|yob) | dob[dmy]dv | [cpy]dob | dobn
     | do?birth | cmbirth | brtdt | birthdtn | brith(?:date|day) | geb(?:urts)?jr? | gebmonat
-    | roknarozeni
+    | roknarozeni | ptbirpl
     | gbageboorte(?:jaar|maand)
     | d(?:te?)?naiss? | fech(?:nac(?:im)?|anto) | fnacpac | birthyrn | birthdy | dateofbri?th
     | dateofbith
@@ -110,7 +110,7 @@ _CONTACTS = rf"""
 _NUMBERS = rf"""
     {_PERSON}?(?:ssn|socialsecurity{_NUMBER}?|national{_NUMBER}|passport{_NUMBER}?
         |drivers?licen[cs]e{_NUMBER}?|(?:health)?insurance{_NUMBER}|nhs{_NUMBER}|mrn
-        |hosp(?:ital)?(?:numbers?|nos?|nr)|med(?:ical)?rec(?:ord)?(?:{_NUMBER}|locator)
+        |hosp(?:ital)?(?:num(?:bers?)?|nos?|nr)|hicn|med(?:ical)?rec(?:ord)?(?:{_NUMBER}|locator)
         |(?:mrn|mrd|nhi|chart|uhid|chi|nric|tax|healthcard|medicare|medicaid){_NUMBER}|mr(?:no|number)
         |(?:ip|op)d?(?:numbers?|nos?|nr)
         |ur(?:numbers?|nos?)|uhid|nhi|nric|aadha?a?r{_NUMBER}?|healthcard|idcard|drivinglicen[cs]e{_NUMBER}?|licen[cs]eplate
@@ -214,9 +214,6 @@ MAYBE = re.compile(
     | (?:reviewed|performed|annotated|labell?ed|recorded|authori[sz]ed|completed|acquired|scanned
         |consented|(?:last)?modified)by
     | contact(?:person|info) | (?:pi|pcp)names? | principalinvestigators?
-    | (?!(?:n(?:um(?:ber)?|r|o)?|total|count)(?:of)?(?:expert|senior|junior|board)?
-         (?:(?:neuro)?radi|path|dermat|cardi|neur|onc|ophthalm|gyna?ec|ur|nephr|ha?emat)ologists$)
-        [a-z]{{2,}}ologists?
     | (?:pat)?enccsn{_NUMBER}? | personsourcevalue | redcapsurveyidentifier | naih
     | physician(?:followup|managing|primarysurg)
     | {_NAME}{_OF}(?:doctors?|physicians?|radiologists?)
@@ -247,7 +244,7 @@ FREE_TEXT = re.compile(
     | (?:history)?(?:of)?presentillness | hpi | coval | snippets? | ocrtext | \w*textdiv
     | (?:gross|microscopic)description | memos? | descriptionoffindings | findingtext
     | assessmentandplan | textremarks | textusual(?:occup|industry) | commentsystemadmin
-    | rxtext\w* | textdxproc\w* | renseignementscliniques
+    | ptwork | rxtext\w* | textdxproc\w* | renseignementscliniques
     | klinischegegevens | anamnesi | quesito(?:clinico)?
     | (?:payload)?contentstring
     | epikrise | fragestellung | klinischeangaben | verslagtekst | textoinforme | testoreferto
@@ -279,7 +276,19 @@ THING = re.compile(
 )
 # `fname` is the name of a file, and `pTNM` a stage of cancer.
 # `fnac` is a cytology.
-SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm|f nac")
+SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm|f nac|(?:[a-z]+ )+username")
+# Somebody by what they are: `dermatologist`, `name_of_the_radiologist`. A `grade_radiologist` is
+# a reading, and `n_radiologists` a number.
+SPECIALIST = re.compile(
+    rf"(?:(?:(?:[a-z]+d )?by|{_NAME}|of|the|dr|{_CALLED}|senior|junior|expert|consultant|primary"
+    r"|first|second|third|other) )*[a-z]{2,}ologists?(?: \d+)?"
+)
+# Whatever they are of, and whoever wrote them.
+NOTES = re.compile(
+    r"(?!(?:n|nr|no|num|number|count|total|has|is|with|any) )(?:[a-z0-9]+ )*"
+    r"(?:comments|notes|remarks)"
+    r"(?: (?:by|of|the|rater|reader|reviewer|annotator|observer|radiologist|in [a-z]+|\d+))*"
+)
 # Names of people beside what tables say of them: `name_age_sex`.
 NAME_AND_MORE = re.compile(
     rf"{_NAME}(?: (?:and|age|sex|gender|address))+|(?:(?:age|sex|gender|address) )+and {_NAME}"

@@ -72,7 +72,7 @@ IDENTIFYING = """
     meno a priezvisko, priezvisko, dátum narodenia, rodné priezvisko, szül. dátum, szül. idő,
     no карты, no истории болезни, no ИБ, номер ИБ, ת.ז., isikukood, sünniaeg, asmens kodas,
     gimimo data, personas kods, dzimšanas datums, kennitala, জন্ম তারিখ, تاریخ پیدائش, туған күні,
-    datëlindja, tug'ilgan sana
+    datëlindja, tug'ilgan sana, AMKA, SNILS, TCKN
 """
 MAYBE = """
     名, 名前, 患者, 病人, 환자, ชื่อ, ผู้ป่วย, แพทย์, รหัสผู้ป่วย, 患者编号, 患者ID, 病人ID, 病人编号,

@@ -147,13 +147,18 @@ class TableSource:
 
         Called after `rows`, when joined tables are in memory. Raises `SourceError`.
         """
+        many = self._description.many
         for each in self._tables:
             rows = (row.cells for row in islice(each.table.rows(), _SAMPLED_ROWS)
                     if not isinstance(row, BadRow))  # fmt: skip
             yield (
                 each.table.path,
                 add_samples(
-                    each.reader.fates, each.table.header, rows, self._description.metadata.keep
+                    each.reader.fates,
+                    each.table.header,
+                    rows,
+                    keep=self._description.metadata.keep,
+                    gathered=many.columns if many else (),
                 ),
             )
 

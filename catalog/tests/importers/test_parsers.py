@@ -30,7 +30,8 @@ UNCLEAR = Reading(None, exact=False)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  ", "nan", "NaN", "None", "NA", "n/a", "N/A", "-", "null", "<NA>", " nan "]
+    "text",
+    ["", "  ", "nan", "NaN", "None", "NA", "n/a", "N/A", "-", "null", "<NA>", " nan ", ".", "'--"],
 )
 def test_words_that_mean_nothing_are_empty(text: str) -> None:
     assert clean(text) == ""
@@ -374,7 +375,9 @@ def test_other_columns_may_be_used(column: str) -> None:
      "dicom_AccessionNumber", "header.AccessionNumber", "raw_accession_number",
      "orig_national_id", "raw_medical_record_number",
      "Zip/City", "child_name", "baby_name", "donor_name", "client_name", "referred_by",
-     "Refd By", "raw_donor_name",
+     "Refd By", "raw_donor_name", "Attending Cardiologist", "name_of_the_dermatologist",
+     "urologist 2", "ReportedByPathologist", "neuroradiologist", "second radiologist",
+     "created_username", "X0010.0020",
      # Within a name of a script without spaces, or one word of several in others
      "原始患者姓名", "产妇出生年份", "现居住地址", "紧急联系人电话", "住院号_脱敏", "送检医生",
      "审核医师2", "医生签名", "患者编号2020", "影像号", "入院時患者氏名", "初診時生年月日",
@@ -397,7 +400,8 @@ def test_columns_that_depend_on_the_table_are_known(column: str) -> None:
      "full_text", "raw_report", "gt_report", "report_es", "last_paragraph", "comparison",
      "discharge_text", "Addendum", "informe_original",
      "Clinical History", "Diagnosis text", "dictation", "transcript",
-     "Comments", "Image Comments", "Notes", "Remarks", "Befund", "Bemerkung",
+     "Comments", "Image Comments", "Notes", "Remarks", "Befund", "Bemerkung", "PTWORK",
+     "Findings Notes (in Portuguese)", "qc_notes_rater_1", "qc_anat_notes_rater_2", "T1 Comments",
      "Compte-rendu", "Informe", "Referto", "Laudo", "Verslag", "影像所见",
      "诊断意见", "読影所見", "판독문", "CT检查所见", "超声所见描述", "放射诊断报告",
      "CT読影レポート", "영상판독소견",
@@ -412,6 +416,7 @@ def test_free_text_is_known(column: str) -> None:
     "column",
     ["name_of_finding", "patient_position", "birads", "comments_count", "chart_type",
      "tax_class", "contact", "fname", "read_by_count", "us_region", "ct", "mr",
+     "n_notes", "number of comments", "has_notes", "notes_length",
      "Report ID", "ReportDate", "Finding Labels", "finding", "has_findings", "num_reports",
      "section_id", "section_thickness", "section number", "Technique", "report_no", "image_text",
      "text_label", "text_length", "summary", "caption",
@@ -457,7 +462,9 @@ def test_what_is_neither_text_nor_a_person_is_kept(column: str) -> None:
      "00100040", "0010,1010", "00080060", "(0028,0010)", "20100010", "00000000", "deadbeef",
      "accuracy", "image_address", "class fullname", "model_family_name", "num_radiologists",
      "n_pathologists", "Number of neurologists", "num_ophthalmologists", "total_radiologists",
-     "number_of_expert_radiologists", "n_gynecologists", "n_expert_radiologists"],
+     "number_of_expert_radiologists", "n_gynecologists", "n_expert_radiologists",
+     "malignancy_radiologist", "BIRADS_radiologist", "groundTruthRadiologist", "has_radiologist",
+     "grade_ophthalmologist", "score_pathologist_1", "count_radiologists", "radiologist_score"],
 )  # fmt: skip
 def test_other_columns_are_kept(column: str) -> None:
     assert not is_identifying(column)

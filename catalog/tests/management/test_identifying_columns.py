@@ -103,7 +103,8 @@ def test_further_names_births_and_numbers_are_left_out(home: Path) -> None:
             "№ истории болезни", "№ карты", "ת.ז.", "Isikukood", "Asmens kodas", "Kennitala",
             "জন্ম তারিখ", "تاریخ پیدائش", "medicareBeneficiaryIdentifier",
             "printed_name", "nok_name", "user_login", "gebjr", "geboortejr", "rok_narozeni",
-            "NU_PRONTUA", "NU_CARTAO"]  # fmt: skip
+            "NU_PRONTUA", "NU_CARTAO", "PTBIRPL", "hospnum", "HICN", "AMKA", "SNILS",
+            "TCKN"]  # fmt: skip
     unsure = ["Name & Age", "NAME/AGE", "name_age_sex", "pname", "P_Name", "provider_name",
               "parent_name", "caregiver_name", "preferred_name", "previous name", "insured_name",
               "beneficiary_name", "rad_name", "tech_name", "md_name", "staff_name", "rater_name",

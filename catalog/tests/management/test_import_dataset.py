@@ -546,10 +546,11 @@ def test_a_dry_run_says_which_columns_seem_to_be_free_text(home: Path) -> None:
     rows = [["1.png", *texts.values()], ["2.png", *"12345678"], ["3.png", *texts.values()]]
     csv.writer(table).writerows([["File", *texts], *rows])
 
-    report = run(make_table(home / "t", table.getvalue()), "--dry-run")
+    gathered = LEAST + '[many]\ngather = "rows"\ncolumns = ["told", "short"]\n'
+    report = run(make_table(home / "t", table.getvalue(), gathered), "--dry-run")
 
     remark = "; it seems to be free text, which may name people"
-    assert re.findall(rf"    (\S+): kept, such as .*{remark}: read it", report) == [
+    assert re.findall(rf"    (\S+): (?:kept|used), such as .*{remark}: read it", report) == [
         "told", "影像", "talk", "python", "asked",
     ]  # fmt: skip
     assert report.count(remark) == 5
@@ -618,12 +619,17 @@ def test_words_of_labels_that_name_somebody_are_left_out(home: Path) -> None:
 
 
 def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) -> None:
-    table = "participant_id\tage\tbirthday\tgroup\ttags\nsub-1\t3\t1961\tcase\t{'MRN': 'D'}\n"
+    table = (
+        "participant_id\tage\tbirthday\tgroup\ttags\tincidental\n"
+        f"sub-1\t3\t1961\tcase\t{{'MRN': 'D'}}\t{'x ' * 9}x\n"
+    )
     visits = "session_id\tmood\tcomments\trater\tfname\tlname\nses-1\tgood\tcalm\t\tJ\tR\n"
     files = {
         "participants.tsv": table.encode(),
         "sub-1/sub-1_sessions.tsv": visits.encode(),
-        "sub-2/sub-2_sessions.tsv": b"session_id\trater\tnew\tfname\nses-1\tR1\tyes\tJane\n",
+        "sub-2/sub-2_sessions.tsv": (
+            f"session_id\trater\tnew\tfname\tmood\nses-1\tR1\tyes\tJane\t{'x ' * 9}x\n".encode()
+        ),
         "sub-0/sub-0_sessions.tsv": b"visit\tmood\tlost\n1\tbad\tx\n",
         "sub-0/ses-1/anat/sub-0_ses-1_T1w.nii.gz": make_nifti(4, 4, 5, packed=True),
         "sub-1/ses-1/anat/sub-1_ses-1_T1w.nii.gz": make_nifti(4, 4, 3, packed=True),
@@ -633,16 +639,18 @@ def test_a_dry_run_says_what_becomes_of_the_columns_of_participants(home: Path) 
     said = run(write_files(home / "b", files), "--dry-run")
 
     lines = [line.strip() for line in said.splitlines()]
+    prose = "; it seems to be free text, which may name people: read it, or drop it"
     start = lines.index("columns of participants.tsv, and what becomes of them:")
-    assert lines[start + 1 : start + 16] == [
+    assert lines[start + 1 : start + 17] == [
         "participant_id: used",
         "age: used",
         "group: kept, such as “case”",
         "tags: kept, but for cells that tell who somebody is",
+        f"incidental: kept, such as “{'x ' * 9}x”{prose}",
         "birthday: left out: it identifies people, and is never kept",
         "columns of sub-…_sessions.tsv, and what becomes of them:",
         "visit: left out: there is no session_id",
-        "mood: kept, such as “good”",
+        f"mood: kept, such as “{'x ' * 9}x”{prose}",
         "lost: left out: there is no session_id",
         "session_id: used",
         "rater: kept, such as “R1”",

@@ -76,6 +76,14 @@ def test_files_that_tell_who_somebody_is_are_counted_listed_and_refused(home: Pa
         run(folder, "--dry-run")
 
 
+def test_an_import_says_that_pages_show_paths_where_the_patients_id_is_hidden(home: Path) -> None:
+    open_, hidden = make_scan(PatientIdentityRemoved="YES"), make_scan(PatientID="MRN-1")
+    said = "pages show the paths of files, such as “MRN-1/a.dcm”"
+    folder = write_files(home / "scans", {"P1/a.dcm": open_, "MRN-1/a.dcm": hidden})
+    assert run(folder, "--dry-run").count(said) == 1
+    assert "paths" not in run(write_files(home / "open", {"P1/a.dcm": open_}), "--dry-run")
+
+
 def test_names_in_odd_places_are_found_and_many_are_told_in_short(
     home: Path, client: Client
 ) -> None:
@@ -119,10 +127,11 @@ def test_what_lies_elsewhere_and_may_be_dicom_is_said_to_be_not_checked(
     home: Path, client: Client
 ) -> None:
     here = "https://files.lan"
-    ends = ("1.DCM", "1.dcm?download=1", "L067.IMA", "1.v1", "1.dcm.gz", "d/ab/", "wado?uid=1.2")
+    ends = ("1.DCM", "1.dcm?download=1", "L067.IMA", "1.v1", "1.dcm.gz", "d/ab/", "wado?uid=1.2",
+            "view.html?file=a.dcm")  # fmt: skip
     suspects = [*(f"{here}/{end}" for end in ends)]
     suspects += [f"s3://scans/p.1/{end}" for end in ("I1", "1.2", "*")]
-    clean = ["1.png", "1.JPG?download=1", "1.nii.gz", "1.svs/", "get?file=1.png"]
+    clean = ["1.png", "1.JPG?download=1", "1.nii.gz", "1.svs/", "get?file=1.png", "1.nii.GZ#1.2"]
     clean = [*(f"{here}/{end}" for end in clean), "s3://idc-open-data/5f2/*"]
     rows = [f"{number},{url}" for number, url in enumerate(suspects + clean)]
     rows.append("listed,")
@@ -131,7 +140,7 @@ def test_what_lies_elsewhere_and_may_be_dicom_is_said_to_be_not_checked(
     )
     run(folder)
 
-    assert "10 DICOM images were not checked" in client.get("/datasets/far/").content.decode()
+    assert "11 DICOM images were not checked" in client.get("/datasets/far/").content.decode()
     # Earlier versions counted none, or fewer.
     migration = importlib.import_module("catalog.migrations.0020_more_names_of_dicom_elsewhere")
     for counted in ({}, {"identifying": {"files": 0, "burned_in": 0, "unchecked": 4}}):
@@ -165,7 +174,7 @@ def test_once_allowed_pages_say_so_and_the_files_need_a_signed_in_user(
     page = client.get("/datasets/scans/").content.decode()
     assert "2 DICOM images may tell who somebody is" in page
     assert "PatientName 1" in page
-    assert "1 DICOM image says that text is burnt into the pixels" in page
+    assert "1 image says that text is burnt into the pixels" in page
     jane, plain, public = (
         Image.objects.get(source_id=name) for name in ("jane.dcm", "plain.dcm", "public.dcm")
     )
@@ -213,10 +222,24 @@ def test_text_in_pixels_is_told_whatever_a_table_and_other_elements_say(
         "clean.dcm,NO\n",
     )
     assert "5 DICOM files say that text is burnt into their pixels" in run(folder)
-    assert "5 DICOM images say that text" in client.get("/datasets/table/").content.decode()
+    assert "5 images say that text" in client.get("/datasets/table/").content.decode()
     for image in Image.objects.all():
         page = client.get(image.get_absolute_url()).content.decode()
         assert ('id="burned-in"' in page) == (image.source_id != "clean.dcm"), image.source_id
+
+
+def test_a_picture_is_no_dicom_whatever_a_table_says(home: Path, client: Client) -> None:
+    files = {"a.png": make_picture(), "b.dcm": make_scan(PatientIdentityRemoved="YES")}
+    rows = "File,TransferSyntaxUID,BurnedInAnnotation\na.png,1.2.840.10008.1.2.1,YES\nb.dcm,x,NO\n"
+    run(make_table(home, files, rows=rows))
+
+    page = client.get("/datasets/table/").content.decode()
+    assert "1 image says that text is burnt into the pixels" in page
+    picture, scan = Image.objects.order_by("source_id")
+    for each in (page, client.get(picture.get_absolute_url()).content.decode()):
+        assert "not checked" not in each
+    assert picture.metadata_json["TransferSyntaxUID of the table"] == "1.2.840.10008.1.2.1"
+    assert scan.metadata_json["TransferSyntaxUID"] == "x"
 
 
 def test_files_that_the_catalog_did_not_check_are_looked_at_when_they_are_asked_for(

@@ -222,7 +222,7 @@ class Placeholders(BaseHTTPRequestHandler):
         "annex": b"/annex/objects/SHA256E-s508123--aa.png\n",
         "empty": b"",
         "gone.png": b"This file is gone",
-        "good": b"vertex",
+        "good": b"<headings>vertex",
     }
 
     def do_GET(self) -> None:

@@ -210,6 +210,18 @@ def test_a_program_takes_no_name_out_of_its_folder_and_says_what_it_does_not_fet
     assert list((tmp_path / "outside").iterdir()) == []
 
 
+def test_an_empty_file_is_no_slice_and_a_folder_is_no_file(s3: S3Server, tmp_path: Path) -> None:
+    make_series(s3)
+    for key in ("uuid-0/", "uuid-0/sub_$folder$", "uuid-1/03.dcm"):
+        s3.put(key, b"")
+    folder = unpack(make_ready(), tmp_path)
+
+    status, said = run("fetch.py", folder, s3)
+
+    assert (status, len(fetched(folder))) == (1, 4), said
+    assert "CT_1.2.1: the source lists '03.dcm' as an empty file" in said
+
+
 @pytest.mark.parametrize("program", ["fetch.py", "fetch.sh"])
 @pytest.mark.parametrize("name", [".git/config", "deep/.vscode", "HEAD", "deep/HEAD"])
 def test_a_program_writes_nothing_that_other_programs_obey(

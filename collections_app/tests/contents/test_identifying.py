@@ -46,7 +46,7 @@ def test_the_build_page_says_it_before_the_button(scans: Dataset, client: Client
     page = client.get("/collections/new/?dataset=scans").content.decode()
     notice = page.index("2 DICOM images may tell who somebody is")
     assert notice < page.index('id="build"')
-    assert "1 DICOM image says that text is burnt into the pixels" in page
+    assert "1 image says that text is burnt into the pixels" in page
     assert "1 DICOM image was not checked" in page
     make_dataset(files=1)
     assert "who somebody is" not in client.get("/collections/new/?dataset=rays").content.decode()
@@ -67,12 +67,40 @@ def test_the_archive_and_the_collections_page_say_it(scans: Dataset, client: Cli
     card = texts["README.md"].decode()
     assert "2 DICOM images carry attributes" in card
     assert "`PatientName` (2), `PatientBirthDate` (1)" in card
-    assert "1 DICOM image says that text is burnt into the pixels" in card
+    assert "1 image says that text is burnt into the pixels" in card
     assert "1 DICOM image was not checked" in card
 
     client.force_login(collection.user)
     page = client.get(collection.get_absolute_url()).content.decode()
     assert "2 DICOM images may tell who somebody is" in page
+
+
+def test_of_what_lies_elsewhere_the_archive_says_what_was_not_checked(client: Client) -> None:
+    dataset = DatasetFactory(imported_json={IDENTIFYING: COUNTS})
+    for name in ("a.dcm?download=1", "b.IMA", "c.png", "d"):
+        marks = {"BurnedInAnnotation": "YES"} if name == "c.png" else {}
+        ImageFactory(
+            dataset=dataset, source_id=name, metadata_json=marks,
+            remote_url=f"https://files.lan/{name}" if name != "d" else "",
+        )  # fmt: skip
+    make_searchable()
+    said = ["2 DICOM images were not checked", "1 image says that text is burnt into"]
+    page = client.get("/collections/new/").content.decode()
+    assert [words in page for words in said] == [True, True]
+
+    collection = make_collection()
+    build(collection)
+
+    texts = read_archive(collection)
+    table = csv.DictReader(io.StringIO(texts["remote.csv"].decode()))
+    found = {row["source_id"]: row["identifying"] for row in table}
+    assert found == {"a.dcm?download=1": "not checked", "b.IMA": "not checked", "c.png": ""}
+    client.force_login(collection.user)
+    page = client.get(collection.get_absolute_url()).content.decode()
+    for text in (page, texts["README.md"].decode()):
+        assert [words in text for words in said] == [True, True]
+    image = client.get(dataset.images.get(source_id="c.png").get_absolute_url())
+    assert 'id="burned-in"' in image.content.decode()
 
 
 def test_excluded_files_are_not_counted(scans: Dataset) -> None:
