@@ -1,5 +1,6 @@
 """Checks of `manage.py check` beside Django's, most of them with `--deploy`."""
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -68,6 +69,15 @@ def check_trusted_proxies(**kwargs: Any) -> list[CheckMessage]:
         Error(f"TRUSTED_PROXIES names {text!r}, which is no address.", hint=hint, id="medagg.E004")
         for text in find_wrong_proxies()
     ]
+
+
+@register()
+def check_site_url(**kwargs: Any) -> list[CheckMessage]:
+    if re.match(r"https?://[^/\s]", settings.SITE_URL):
+        return []
+    text = f"SITE_URL is {settings.SITE_URL!r}: links in mails would lead nowhere."
+    hint = "Give the address with https://, such as https://medagg.example.org."
+    return [Error(text, hint=hint, id="medagg.E005")]
 
 
 @register(Tags.files)

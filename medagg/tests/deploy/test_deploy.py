@@ -245,6 +245,15 @@ def test_too_few_threads_for_pages_are_refused_by_the_check(
         call_command("check")
 
 
+@pytest.mark.parametrize("url", ["medagg.example.org", "https://", "ftp://medagg.example.org"])
+def test_an_address_of_the_site_that_no_link_can_begin_with_is_refused_by_the_check(
+    settings: LazySettings, url: str
+) -> None:
+    settings.SITE_URL = url
+    with pytest.raises(SystemCheckError, match="links in mails would lead nowhere"):
+        call_command("check")
+
+
 def test_the_image_has_the_threads_that_pages_keep_a_share_of(tmp_path: Path) -> None:
     command = ["-m", *image_command(), "--print-config"]
     for number in ("9", "40"):
