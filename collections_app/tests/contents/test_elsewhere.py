@@ -272,6 +272,8 @@ def test_no_two_files_get_the_same_name() -> None:
     dataset = DatasetFactory(slug="rays")
     for number, source_id in enumerate(("A", "a", "a/b", "a_b", "con", "x" * 255)):
         ImageFactory(dataset=dataset, source_id=source_id, remote_url=f"s3://bucket/{number}")
+    for end in ("b.DCM?download=1", "c.nii.gz?x=1.2", "d.php?id=1", "e.html?file=e.png"):
+        ImageFactory(dataset=dataset, source_id=end[0], remote_url=f"https://lan/{end}")
     add_file(ImageFactory(dataset=dataset, source_id="here"), b"pixels", "dx_a/deep.png")
     Image.objects.filter(remote_url__gt="").update(modality=ModalityFactory(code="dx"))
     make_searchable()
@@ -282,8 +284,10 @@ def test_no_two_files_get_the_same_name() -> None:
     names = {row["source_id"]: row["file_name"] for row in remote}
 
     assert names["A"] == "images/rays/DX_A-2", "a local file's folder has this name"
+    ends = [names[each].removeprefix("images/rays/DX_") for each in "bcde"]
+    assert ends == ["b.DCM", "c.nii.gz", "d", "e.png"]
     folded = {name.lower() for name in names.values()}
-    assert len(folded) == 6
+    assert len(folded) == 10
     assert max(map(len, folded)) <= 240
 
 
