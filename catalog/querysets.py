@@ -87,7 +87,7 @@ IDENTIFYING = {
     "unchecked": (
         _IS_LOCAL & Q(identifying__isnull=True, metadata_json__has_key="TransferSyntaxUID")
     )
-    | Q(_MayBeDicom("remote_url"), file_path=""),
+    | (Q(file_path="") & Q(_MayBeDicom("remote_url"))),
 }
 # So many of their attributes are named in sentences, the most frequent ones.
 MAX_ATTRIBUTES = 20
