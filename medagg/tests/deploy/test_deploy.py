@@ -259,7 +259,8 @@ def test_the_image_has_the_threads_that_pages_keep_a_share_of(tmp_path: Path) ->
     for number in ("9", "40"):
         said = run_python(*command, folder=tmp_path, WEB_THREADS=number, STATIC_ROOT=str(tmp_path))
         assert re.search(rf"^threads += {number}$", said, re.MULTILINE)
-        assert re.search(r"^worker_connections += 800$", said, re.MULTILINE)
+        for setting in ("worker_connections += 800", "keepalive += 0"):
+            assert re.search(rf"^{setting}$", said, re.MULTILINE)
 
 
 def test_names_below_this_one_are_left_alone_unless_asked_for(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_form_arrives_and_one_that_is_too_long_does_not(port: int, path: str, lo
 
     answer = fetch(port, path, method="POST", body=b"x" * longest * 2)
     assert answer.status == 413
-    assert "Nothing was changed. Forms have at most 100 kB" in answer.body.decode()
+    assert "Nothing was changed. Forms have at most 16 kB" in answer.body.decode()
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-Proto", "X_Forwarded_Proto", "x-forwarded-proto"])
