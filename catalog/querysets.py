@@ -54,24 +54,28 @@ class ImageProfileQuerySet(models.QuerySet):
         return dict(rows.annotate(total=Sum("num_images")))
 
 
-# What an address leads to may be DICOM, unless it ends otherwise: at its end, or before a query
-# that has no ending. What the IDC publishes is de-identified.
-_ENDING = r"(\.(?:nii\.)?[a-z][a-z0-9]{0,7})/?(?:[?#](?:[^.]|\.[^a-z])*)?$"
+# What an address leads to may be DICOM, unless its path ends otherwise, or its query where the path
+# has no ending, and its query names no DICOM file. What the IDC publishes is de-identified.
+_ENDING = r"(\.(?:nii\.)?[a-z][a-z0-9]{0,7})/?(?:[?#].*)?$"
+_NAMES_DICOM = r"[?#].*\.(?:dcm|dicom|ima)(?:[^a-z0-9]|$)"
 _OF_IDC = f"^s3://(?:{'|'.join(IDC_BUCKETS)})/"
 
 
 def may_be_dicom(address: str) -> bool:
     """Whether what lies at an address may be DICOM that no import has read."""
-    found = re.search(_ENDING, address.lower())
+    found = re.search(_ENDING, address.lower(), re.DOTALL)
     is_otherwise = found is not None and found[1] in NO_DICOM_SUFFIXES
-    return bool(address) and not re.match(_OF_IDC, address, re.IGNORECASE) and not is_otherwise
+    names_dicom = re.search(_NAMES_DICOM, address.lower(), re.DOTALL) is not None
+    is_of_idc = re.match(_OF_IDC, address, re.IGNORECASE) is not None
+    return bool(address) and not is_of_idc and (names_dicom or not is_otherwise)
 
 
 def sql_of_may_be_dicom(address: str) -> str:
     """The same in SQL, which compares endings faster than a pattern of all of them."""
     endings = ",".join(sorted(NO_DICOM_SUFFIXES))
     return f"""({address} <> '' AND {address} !~* '{_OF_IDC}'
-        AND coalesce(substring(lower({address}) from '{_ENDING}'), '') <> ALL ('{{{endings}}}'))"""
+        AND (coalesce(substring(lower({address}) from '{_ENDING}'), '') <> ALL ('{{{endings}}}')
+             OR lower({address}) ~ '{_NAMES_DICOM}'))"""
 
 
 class _MayBeDicom(Func):

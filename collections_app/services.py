@@ -360,6 +360,8 @@ def delete_account(*, user: User) -> None:
     with transaction.atomic():
         lock_quota(user)
         delete_collections(user=user)
+        # Before what refers to it, as a new password and a confirmation do.
+        User.objects.select_for_update().filter(pk=user.pk).first()
         user.delete()
 
 

@@ -122,8 +122,14 @@ class AccountAdmin(OpenedFormAdmin, UserAdmin):
         """Raises PermissionDenied: while this waited, the sender's rights were taken away."""
         users = User.objects.filter(pk=request.user.pk or 0)
         request.user = users.first() or AnonymousUser()
-        if not (self.admin_site.has_permission(request) and self.has_change_permission(request)):
+        is_allowed = self.has_change_permission(request) or self.has_add_permission(request)
+        if not (self.admin_site.has_permission(request) and is_allowed):
             raise PermissionDenied
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if not change:  # a password was hashed
+            self._look_at_sender_again(request)
+        super().save_model(request, obj, form, change)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Nor gives anybody, or themselves, more rights."""

@@ -140,13 +140,14 @@ COUNT_TO_FETCH = f"""
      WHERE {_PLACE.format(address="remote_url")} = ANY(%s)
 """  # noqa: S608 - our own words  # nosec
 
-# The ending of a single file's address that its id does not have, such as ".nii.gz"; before a query
-# only that of an image, not ".php".
+# The ending of a single file's address that its id does not have, such as ".nii.gz"; before or in a
+# query only that of an image, not ".php" nor that of a host.
 _SUFFIXES = sorted({*PICTURE_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES})
 _IMAGES = "|".join(each.replace(".", r"\.") for each in _SUFFIXES)
 _ENDING = rf"""
-    coalesce(substring(metadata_json ->> 'remote_url' from '(\.[A-Za-z][A-Za-z0-9]*(\.gz)?)$'),
-             substring(metadata_json ->> 'remote_url' from '(?i)({_IMAGES})[?#][^/]*$'))
+    CASE WHEN metadata_json ->> 'remote_url' ~ '[?#]'
+         THEN substring(metadata_json ->> 'remote_url' from '(?i)({_IMAGES})(?:[?#]|$)')
+         ELSE substring(metadata_json ->> 'remote_url' from '(\.[A-Za-z][A-Za-z0-9]*(\.gz)?)$') END
 """
 _NEW_ENDING = f"""
     CASE WHEN right(lower(metadata_json ->> 'source_id'), length({_ENDING})) <> lower({_ENDING})

@@ -59,7 +59,9 @@ def _dump(values: dict[str, Any]) -> bytes:
 
 
 def _collections_of(user: User) -> Iterator[Collection]:
-    return Collection.objects.visible_to(user).order_by("pk").iterator(chunk_size=2)
+    mine = Collection.objects.visible_to(user)
+    for pk in list(mine.order_by("pk").values_list("pk", flat=True)):
+        yield from mine.filter(pk=pk)
 
 
 def _describe(collection: Collection) -> dict[str, Any]:

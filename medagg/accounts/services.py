@@ -129,7 +129,7 @@ def confirm_address(*, token: str) -> User | None:
     user, old = waiting.user, waiting.user.email
     try:
         with transaction.atomic():
-            # First, as a new password and a deletion do.
+            # First, as whatever else locks both.
             User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
             # Another address may have been entered in this moment.
             same = WaitingAddress.objects.filter(user=user, address=waiting.address)

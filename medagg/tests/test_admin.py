@@ -659,3 +659,21 @@ def test_whose_rights_are_taken_away_sets_no_password_of_another(
     assert client.post(f"/admin/auth/user/{boss.pk}/password/", new).status_code == 400
     boss.refresh_from_db()
     assert boss.check_password("a-Long-pass-9")
+
+
+def test_whose_rights_are_taken_away_adds_no_account(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(User.objects.create_superuser("mallory"))
+    hash_it = User.set_password
+
+    def set_password(user: User, password: str) -> None:
+        User.objects.filter(username="mallory").update(is_superuser=False)
+        hash_it(user, password)
+
+    monkeypatch.setattr(User, "set_password", set_password)
+    new = {"usable_password": "true", "password1": "another-Pass-8", "password2": "another-Pass-8"}
+    management = {"waiting_address-TOTAL_FORMS": 0, "waiting_address-INITIAL_FORMS": 0}
+    answer = client.post("/admin/auth/user/add/", {**new, **management, "username": "neumann"})
+    assert answer.status_code == 403
+    assert not User.objects.filter(username="neumann").exists()

@@ -277,11 +277,12 @@ THING = re.compile(
 # `fname` is the name of a file, and `pTNM` a stage of cancer.
 # `fnac` is a cytology.
 SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm|f nac|(?:[a-z]+ )+username")
-# Somebody by what they are: `dermatologist`, `name_of_the_radiologist`. A `grade_radiologist` is
-# a reading, and `n_radiologists` a number.
+# Somebody by what they are: `dermatologist`, `verified_by_radiologist`. A `grade_radiologist` is a
+# reading, and `n_radiologists` a number.
 SPECIALIST = re.compile(
-    rf"(?:(?:(?:[a-z]+d )?by|{_NAME}|of|the|dr|{_CALLED}|senior|junior|expert|consultant|primary"
-    r"|first|second|third|other) )*[a-z]{2,}ologists?(?: \d+)?"
+    r"(?!.*\b(?:grades?|grading|scores?|ratings?|malignancy|[bp]i ?rads|labels?|class|truth|votes?"
+    r"|confidence|agreements?|has|n|no|nr|num|number|count|total|years) )"
+    r"(?:[a-z0-9]+ )*[a-z]{2,}ologists?(?: \d+)?"
 )
 # Whatever they are of, and whoever wrote them.
 NOTES = re.compile(

@@ -18,6 +18,25 @@ STOP_WORDS = LINK_WORDS | {
     "scan", "scans", "search", "show", "showing", "studies", "study", "subject", "subjects",
     "taken", "that", "this", "to", "using", "view", "views", "want", "where", "which", "with",
 }  # fmt: skip
+# Labels whose words say less than those of others, which they mean as well: who searches for liver
+# lesions, or for images without, means tumors, too.
+WIDER_LABELS: Mapping[str, tuple[str, ...]] = {
+    "adrenal-cancer": ("adrenocortical-carcinoma",),
+    "brain-edema": ("peritumoral-edema",),
+    "dementia": ("alzheimers-disease",),
+    "dermatitis": ("eczema",),
+    "high-grade-glioma": ("glioblastoma",),
+    "kidney-mass": ("kidney-tumor",),
+    "liver-lesion": (
+        "liver-tumor", "liver-metastasis", "liver-hemangioma", "hepatocellular-carcinoma",
+        "focal-nodular-hyperplasia",
+    ),
+    "macular-edema": ("diabetic-macular-edema",),
+    "myopia": ("pathological-myopia",),
+    "stroke": ("ischemic-stroke",),
+    "uterine-cancer": ("endometrial-cancer",),
+    "white-matter-lesion": ("multiple-sclerosis-lesion", "white-matter-hyperintensity"),
+}  # fmt: skip
 # Spellings that importers need, but that nearly always mean something else in a query: "multiple
 # myeloma", "la", "back pain", "plan", "hd"; among views "axial CT", "CC licence", machine learning
 # (ML), leg length discrepancy (LLD). On their own they are plain words.

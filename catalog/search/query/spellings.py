@@ -15,6 +15,7 @@ from catalog.search.query.phrases import (
     REFUSALS,
     STOP_WORDS,
     TOO_COMMON,
+    WIDER_LABELS,
 )
 from catalog.search.query.signs import (
     Shapes,
@@ -107,7 +108,7 @@ class Spellings:
         self._readings = self._read_phrases()
         self._add_terms(terms)
         self._add_signed(labels or {})
-        self._widen_alternatives()
+        self._widen()
         words = _split(self._readings)
         self._datasets = self._add_datasets(datasets, plain_words)
         self._loose = self._index_loosely()
@@ -215,9 +216,9 @@ class Spellings:
                 signed = tuple((of_poles | dict(known.signed)).items())
                 self._readings[base] = replace(known, signed=signed)
 
-    def _widen_alternatives(self) -> None:
+    def _widen(self) -> None:
         """Have all spellings of the label "Nodule or mass" also mean each of these labels."""
-        wider = {}
+        wider = self._find_wider_labels()
         for key, reading in self._readings.items():
             alternatives = [self._readings.get(part) for part in key.split(" or ")]
             parts = [part for part in alternatives if part and part.name == reading.name]
@@ -234,6 +235,20 @@ class Spellings:
             )  # fmt: skip
             if (values, signed) != (reading.values, reading.signed):
                 self._readings[key] = replace(reading, values=values, signed=signed)
+
+    def _find_wider_labels(self) -> dict[Meaning, tuple[Value, ...]]:
+        """The values of readings, by name and values, that are to have more."""
+        labels = {
+            ref.code: ref
+            for reading in self._readings.values()
+            for ref in reading.values
+            if isinstance(ref, TermRef) and ref.vocabulary == "label"
+        }
+        return {
+            ("label", (labels[code],)): (labels[code], *(labels[c] for c in held if c in labels))
+            for code, held in WIDER_LABELS.items()
+            if code in labels
+        }
 
     def _add_datasets(
         self, datasets: Iterable[NamedDataset], plain_words: Collection[str]

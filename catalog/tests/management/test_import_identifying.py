@@ -131,7 +131,16 @@ def test_what_lies_elsewhere_and_may_be_dicom_is_said_to_be_not_checked(
             "view.html?file=a.dcm")  # fmt: skip
     suspects = [*(f"{here}/{end}" for end in ends)]
     suspects += [f"s3://scans/p.1/{end}" for end in ("I1", "1.2", "*")]
-    clean = ["1.png", "1.JPG?download=1", "1.nii.gz", "1.svs/", "get?file=1.png", "1.nii.GZ#1.2"]
+    clean = [
+        "1.png",
+        "1.JPG?download=1",
+        "1.nii.gz",
+        "1.svs/",
+        "get?file=1.png",
+        "1.nii.GZ#1.2",
+        "1.jpg?utm_source=commons.wikimedia.org",
+        "1.png?versionId=jg.hTr5",
+    ]
     clean = [*(f"{here}/{end}" for end in clean), "s3://idc-open-data/5f2/*"]
     rows = [f"{number},{url}" for number, url in enumerate(suspects + clean)]
     rows.append("listed,")
