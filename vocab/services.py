@@ -177,8 +177,10 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
     """Add missing terms and update shipped ones.
 
     A field, alias or broader term that a curator changed, added or removed stays as the curator
-    left it. An alias that is no longer shipped, or now for another area, is removed. ``terms`` are
-    mappings with ``code``, ``name``, optional ``description``, ``aliases``, of labels
+    left it. An alias that is no longer shipped, or now for another area, is removed. A hidden term
+    that an import made of an unknown word is shown.
+
+    ``terms`` are mappings with ``code``, ``name``, optional ``description``, ``aliases``, of labels
     ``aliases_in``, and the vocabulary's own fields.
     """
     report = LoadReport()
@@ -194,7 +196,11 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
         term = known.setdefault(shipped["code"], model(code=shipped["code"]))
         is_new = term.pk is None
         fields = {key: value for key, value in shipped.items() if key not in _NO_FIELDS}
-        is_changed = _apply_fields(term, fields, is_new=is_new)
+        # Inactive, and shipped for the first time: an import has made it of a word unknown to it.
+        is_of_import = not (is_new or term.is_active or term.shipped_json)
+        is_changed = _apply_fields(term, fields, is_new=is_new or is_of_import)
+        if is_of_import:
+            term.is_active = is_changed = True
         new = spellings.find_new(term, shipped)
         is_changed |= spellings.add(term, new, report.skipped)
         shipped_json = _keep_shipped(term, shipped, fields)

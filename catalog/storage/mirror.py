@@ -16,7 +16,13 @@ from catalog.limits import MAX_URL
 from catalog.storage.ahead import WAIT_SECONDS, FetchAhead
 from catalog.storage.disk import count_bytes, has_room
 from catalog.storage.download import download
-from catalog.storage.problems import Changed, ListedFile, NotAllowed, SourceProblem
+from catalog.storage.problems import (
+    Changed,
+    ListedFile,
+    NotAllowed,
+    SourceProblem,
+    require_bytes,
+)
 from catalog.storage.retries import try_again
 from catalog.storage.sources import list_files
 from catalog.wording.formats import file_size
@@ -117,8 +123,9 @@ class _Mirror:
             raise NotAllowed("a folder lies where a file is to be; remove it") from error
 
     def _fetch_listed(self, image: RemoteImage) -> None:
-        found = try_again(lambda: list_files(image.address, on_page=self._ahead.admit), self._add)
-        listed = [file for file in found if file.size] or found
+        listed = try_again(lambda: list_files(image.address, on_page=self._ahead.admit), self._add)
+        if image.address.endswith("/*"):
+            require_bytes(listed)
         folder = self._root.joinpath(*image.parts)
         if not folder.resolve().is_relative_to(self._root.resolve()):
             raise NotAllowed("a link on its way leads out of the dataset's folder; remove it")

@@ -1,5 +1,6 @@
 """Why bytes cannot be had from where they lie; and what a source lists."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -86,6 +87,12 @@ def read_number(address: str, told: str | None) -> int:
     if not told or not is_of_idc(address):
         return 0
     return int(told) if told.isascii() and told.isdecimal() and len(told) < 10 else 0
+
+
+def require_bytes(listed: Iterable[ListedFile]) -> None:
+    """Raises Changed where a file of a series is empty, as where a copy of it was interrupted."""
+    if empty := next((file.name for file in listed if not file.size), ""):
+        raise Changed(f"the source lists {empty!r} as an empty file")
 
 
 def require_number(num_listed: int, num_known: int) -> None:

@@ -19,6 +19,7 @@ from catalog.storage.problems import (
     NotAllowed,
     SourceProblem,
     Unreachable,
+    require_bytes,
     require_number,
 )
 from catalog.storage.retries import try_again
@@ -167,7 +168,7 @@ class Fetcher:
         if item.is_series and item.sha256:  # which says whether it is the same
             listed = [file for file in listed if file.size]
         elif item.is_series:
-            _refuse_empty(listed)
+            require_bytes(listed)
             require_number(len(listed), item.num_files)
         sizes = [file.size for file in listed]
         counted = count_bytes(sizes)
@@ -304,11 +305,6 @@ def _explain_too_much(size: int, counted: int, num_files: int) -> str:
         f"with its {file_size(size)}{small} more than {file_size(settings.FETCH_MAX_BYTES)} "
         "would be fetched for this collection"
     )
-
-
-def _refuse_empty(listed: list[ListedFile]) -> None:
-    if empty := next((file.name for file in listed if not file.size), ""):
-        raise Changed(f"the source lists {empty!r} as an empty file")
 
 
 def _refuse_unsafe(names: list[str]) -> None:

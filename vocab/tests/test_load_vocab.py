@@ -5,8 +5,8 @@ from django.core.management import call_command
 
 from vocab.lookup import VOCABULARIES, find_terms
 from vocab.models import Label, LabelAlias, License, Modality
-from vocab.services import load_terms
-from vocab.tests.factories import AreaFactory
+from vocab.services import load_terms, set_terms_active
+from vocab.tests.factories import AreaFactory, LabelFactory
 from vocab.tests.shipped import save_shipped_vocabularies
 
 pytestmark = pytest.mark.django_db
@@ -105,6 +105,17 @@ EDEMA_IN_LUNG = {**EDEMA, "aliases": ["wet lung"], "aliases_in": {"lung": ["Edem
 
 def aliases_of_label() -> set[tuple[str, str | None]]:
     return set(LabelAlias.objects.values_list("text", "area__code"))
+
+
+def test_a_label_that_an_import_made_of_a_word_is_shown_once_it_is_shipped() -> None:
+    made = LabelFactory(code="stroke", name="STROKE", is_active=False)
+    load_terms(vocabulary="label", terms=[{"code": "stroke", "name": "Stroke", "aliases": []}])
+    made.refresh_from_db()
+    assert (made.name, made.is_active) == ("Stroke", True)
+    set_terms_active(terms=Label.objects.all(), is_active=False)
+    load_terms(vocabulary="label", terms=[{"code": "stroke", "name": "Stroke", "aliases": []}])
+    made.refresh_from_db()
+    assert not made.is_active, "a curator has hidden it"
 
 
 def test_an_alias_that_was_shipped_for_all_images_moves_to_its_area() -> None:

@@ -160,6 +160,14 @@ def test_what_cannot_be_had_is_reported_and_all_else_is_fetched(
     assert sum("CT_1.2.1" in name for name in files_below(tmp_path / "lung_ct")) == 3
 
 
+def test_a_series_with_an_empty_file_is_not_fetched(s3: S3Server, tmp_path: Path) -> None:
+    make_series(s3)
+    s3.put("uuid-1/01.dcm", b"")
+    with pytest.raises(CommandError):
+        fetch()
+    assert not any("CT_1.2.1" in name for name in files_below(tmp_path / "lung_ct"))
+
+
 def test_what_the_idc_has_moved_is_told_with_the_release_of_its_address(
     s3: S3Server, tmp_path: Path
 ) -> None:
