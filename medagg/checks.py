@@ -73,11 +73,11 @@ def check_trusted_proxies(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_site_url(**kwargs: Any) -> list[CheckMessage]:
-    if re.match(r"https?://[^/\s]", settings.SITE_URL):
+    if re.match(r"https?://[^/?#\s]", settings.SITE_URL, re.IGNORECASE):
         return []
     text = f"SITE_URL is {settings.SITE_URL!r}: links in mails would lead nowhere."
     hint = "Give the address with https://, such as https://medagg.example.org."
-    return [Error(text, hint=hint, id="medagg.E005")]
+    return [Warning(text, hint=hint, id="medagg.W005")]
 
 
 @register(Tags.files)

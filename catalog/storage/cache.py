@@ -246,12 +246,14 @@ class FileCache:
 
     def _evict(self, num_bytes: int, num_files: int) -> None:
         while True:
-            oldest = self._count()
-            # Only now: what comes in between is promised no more, and would count twice.
+            # First, as what comes while files are counted may be on no list else.
             needed = self._add_promised(num_bytes, num_files)
+            oldest = self._count()
             if self._remove(oldest, *needed):
                 return
-            if len(oldest) < _MOST_IN_MEMORY:
+            # What came meanwhile was counted twice, perhaps.
+            is_same = needed == self._add_promised(num_bytes, num_files)
+            if is_same and len(oldest) < _MOST_IN_MEMORY:
                 raise CacheFull(
                     f"the server's room for fetched files ({file_size(self._max_bytes)}) is full "
                     "of files that other builds are using"

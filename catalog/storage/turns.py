@@ -11,7 +11,9 @@ PAUSE_SECONDS = 10
 
 
 class CircuitBreaker:
-    """``number`` threads ask a server at a time. After it did not answer, none do; then one does.
+    """``number`` threads ask a server at a time, and twice as many wait for them.
+
+    After it did not answer, none do; then one does.
 
     All of them may ask again once it has answered that one.
     """
@@ -29,12 +31,13 @@ class CircuitBreaker:
         self._no_answer, self._refuse = no_answer, refuse
         self._wait_seconds, self._pause_seconds = wait_seconds, pause_seconds
         self._few, self._one = threading.BoundedSemaphore(number), threading.BoundedSemaphore()
+        self._waiting = threading.BoundedSemaphore(2 * number)
         self._answers, self._paused_until = True, 0.0
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        places, seconds = (self._few, self._wait_seconds) if self._answers else (self._one, 0)
-        if self._is_paused() or not places.acquire(timeout=seconds):
+        places = self._few if self._answers else self._one
+        if self._is_paused() or not (places.acquire(blocking=False) or self._wait(places)):
             raise self._refuse()
         try:
             if self._is_paused():
@@ -51,6 +54,15 @@ class CircuitBreaker:
                     self._answers = answers
         finally:
             places.release()
+
+    def _wait(self, places: threading.Semaphore) -> bool:
+        """Whether a place has come in time; where the server is slow, few threads wait for it."""
+        if not (self._answers and self._waiting.acquire(blocking=False)):
+            return False
+        try:
+            return places.acquire(timeout=self._wait_seconds)
+        finally:
+            self._waiting.release()
 
     def forget(self) -> None:
         self._answers, self._paused_until = True, 0.0

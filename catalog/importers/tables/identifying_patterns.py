@@ -286,9 +286,11 @@ SPECIALIST = re.compile(
 )
 # Whatever they are of, and whoever wrote them.
 NOTES = re.compile(
-    r"(?!(?:n|nr|no|num|number|count|total|has|is|with|any) )(?:[a-z0-9]+ )*"
+    r"(?!(?:n|nb|nr|no|num|number|count|total|avg|mean|min|max|len|length|has|is|with|missing"
+    r"|release|licen[cs]e|usage) )(?:[a-z0-9]+ )*"
     r"(?:comments|notes|remarks)"
-    r"(?: (?:by|of|the|rater|reader|reviewer|annotator|observer|radiologist|in [a-z]+|\d+))*"
+    r"(?: (?:by|of|the|rater|reader|reviewer|annotator|observer|radiologist|on [a-z]+|in [a-z]+"
+    r"|free text|\d+(?:st|nd|rd|th)?))*"
 )
 # Names of people beside what tables say of them: `name_age_sex`.
 NAME_AND_MORE = re.compile(
