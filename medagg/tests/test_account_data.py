@@ -349,7 +349,9 @@ def test_a_deletion_in_the_admin_waits_for_a_freeze_of_the_account(
         frozen = clients.submit(freeze)
         is_frozen.wait(10)
         answer = admin.post(f"/admin/auth/user/{ada.pk}/delete/", {"post": "yes"})
-        assert (frozen.result(), answer.status_code) == (302, 302)
+        assert answer.status_code == 302
+        # Their session may be over before the answer.
+        assert frozen.result() in (302, 400)
     assert not User.objects.filter(pk=ada.pk).exists()
 
 
