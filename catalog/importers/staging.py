@@ -55,7 +55,7 @@ class Staging:
         """Send the remaining rows, and wait until all are stored."""
         self._send()
         self._flush_rejected()
-        # To begin a transaction is no query: it would change the connection under the COPY.
+        # To begin a transaction is no query, and would change the connection under the COPY.
         self.wait()
         with transaction.atomic(), connection.cursor() as cursor:
             # Only columns that are compared and joined: analysing JSON would take longer than all.
