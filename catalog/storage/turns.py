@@ -11,7 +11,7 @@ PAUSE_SECONDS = 10
 
 
 class CircuitBreaker:
-    """``number`` threads ask a server at a time, and twice as many wait for them.
+    """``number`` threads ask a server at a time, and ``waiting`` ones wait for them.
 
     After it did not answer, none do; then one does.
 
@@ -24,6 +24,7 @@ class CircuitBreaker:
         no_answer: tuple[type[Exception], ...],
         refuse: Callable[[], Exception],
         number: int = 1,
+        waiting: int = 1_000,
         wait_seconds: float = WAIT_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
@@ -31,7 +32,7 @@ class CircuitBreaker:
         self._no_answer, self._refuse = no_answer, refuse
         self._wait_seconds, self._pause_seconds = wait_seconds, pause_seconds
         self._few, self._one = threading.BoundedSemaphore(number), threading.BoundedSemaphore()
-        self._waiting = threading.BoundedSemaphore(2 * number)
+        self._waiting = threading.BoundedSemaphore(waiting)
         self._answers, self._paused_until = True, 0.0
 
     @contextmanager

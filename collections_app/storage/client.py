@@ -145,6 +145,7 @@ turns = CircuitBreaker(
     no_answer=(BotoCoreError,),
     refuse=lambda: StorageTrouble(ERRNO, _SILENT),
     number=max(1, FOR_PAGES // 2),
+    waiting=FOR_PAGES,
     wait_seconds=PAGE_SECONDS,
 )
 

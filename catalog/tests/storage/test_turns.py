@@ -12,7 +12,7 @@ class Refused(Exception):
 
 
 def test_of_a_slow_server_few_threads_wait_and_the_others_are_refused_at_once() -> None:
-    turns = CircuitBreaker(no_answer=(), refuse=Refused, number=2, wait_seconds=5)
+    turns = CircuitBreaker(no_answer=(), refuse=Refused, number=2, waiting=4, wait_seconds=5)
     may_answer, begin = threading.Event(), time.monotonic()
 
     def ask(_: int) -> float:
