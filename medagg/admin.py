@@ -1,5 +1,6 @@
 """Admin of users: approval of accounts, and addresses that wait to be confirmed."""
 
+from collections.abc import Callable
 from typing import Any
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
@@ -115,20 +116,21 @@ class AccountAdmin(OpenedFormAdmin, UserAdmin):
             # Passwords take seconds to be hashed, and deletions lock in an order of their own.
             return BoundedAdmin.get_object(self, request, object_id, from_field)
         obj = super().get_object(request, object_id, from_field)
-        self._look_at_sender_again(request)
+        self._look_at_sender_again(request, self.has_change_permission)
         return obj
 
-    def _look_at_sender_again(self, request: HttpRequest) -> None:
+    def _look_at_sender_again(
+        self, request: HttpRequest, is_allowed: Callable[[HttpRequest], bool]
+    ) -> None:
         """Raises PermissionDenied: while this waited, the sender's rights were taken away."""
         users = User.objects.filter(pk=request.user.pk or 0)
         request.user = users.first() or AnonymousUser()
-        is_allowed = self.has_change_permission(request) or self.has_add_permission(request)
-        if not (self.admin_site.has_permission(request) and is_allowed):
+        if not (self.admin_site.has_permission(request) and is_allowed(request)):
             raise PermissionDenied
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         if not change:  # a password was hashed
-            self._look_at_sender_again(request)
+            self._look_at_sender_again(request, self.has_add_permission)
         super().save_model(request, obj, form, change)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -145,7 +147,7 @@ class AccountAdmin(OpenedFormAdmin, UserAdmin):
             with transaction.atomic():
                 response = super().user_change_password(request, id, form_url)
                 if request.method == "POST":
-                    self._look_at_sender_again(request)
+                    self._look_at_sender_again(request, self.has_change_permission)
                     if self.get_object(request, unquote(id)) is None:
                         raise PermissionDenied
         except AccountChanged:

@@ -21,7 +21,7 @@ UTF_8 = ("utf-8", "utf8")
 # the filters of an address, 8 kB, escaped once more.
 MAX_FORM = 16_000
 # No page sends these. Each line about a part makes Python a message of e-mail: 1.5 ms for a kB.
-PARTS, MAX_PARTS = "multipart/form-data", 2_000
+PARTS, MAX_FORM_IN_PARTS = "multipart/form-data", 2_000
 # To read the longest that the settings allow takes 170 MB and half a second, if it is all escapes.
 # Only curators send more than the others.
 LONG_FORMS = "/admin/"
@@ -77,7 +77,7 @@ class ReadableMiddleware:
 
 
 def _most_of_form(request: HttpRequest) -> int:
-    most = MAX_PARTS if request.content_type == PARTS else MAX_FORM
+    most = MAX_FORM_IN_PARTS if request.content_type == PARTS else MAX_FORM
     may_be_long = request.path_info.startswith(LONG_FORMS)
     if may_be_long and _measure_body(request) > most and request.user.is_staff:
         return sys.maxsize  # Django has a limit of its own.

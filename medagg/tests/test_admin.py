@@ -642,38 +642,40 @@ def test_the_form_of_an_account_writes_what_was_changed_only(client: Client) -> 
     assert (ada.first_name, ada.email) == ("Ada", "new@example.org")
 
 
-def test_whose_rights_are_taken_away_sets_no_password_of_another(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    boss = User.objects.create_superuser("boss", password="a-Long-pass-9")
-    client.force_login(User.objects.create_superuser("mallory"))
+NEW_PASSWORD = {
+    "usable_password": "true", "password1": "another-Pass-8", "password2": "another-Pass-8",
+}  # fmt: skip
+
+
+@pytest.fixture
+def mallory(client: Client, monkeypatch: pytest.MonkeyPatch) -> User:
+    """An administrator who is none any more once a password of theirs is hashed."""
+    user = User.objects.create_superuser("mallory")
+    client.force_login(user)
     hash_it = User.set_password
 
-    def set_password(user: User, password: str) -> None:
-        User.objects.filter(username="mallory").update(is_superuser=False)
-        hash_it(user, password)
+    def set_password(other: User, password: str) -> None:
+        User.objects.filter(pk=user.pk).update(is_superuser=False)
+        hash_it(other, password)
 
     monkeypatch.setattr(User, "set_password", set_password)
-    new = {"usable_password": "true", "password1": "another-Pass-8", "password2": "another-Pass-8"}
+    return user
+
+
+@pytest.mark.usefixtures("mallory")
+def test_whose_rights_are_taken_away_sets_no_password_of_another(client: Client) -> None:
+    boss = User.objects.create_superuser("boss", password="a-Long-pass-9")
     # Their session, which Django had begun anew for the new password, ends with it.
-    assert client.post(f"/admin/auth/user/{boss.pk}/password/", new).status_code == 400
+    assert client.post(f"/admin/auth/user/{boss.pk}/password/", NEW_PASSWORD).status_code == 400
     boss.refresh_from_db()
     assert boss.check_password("a-Long-pass-9")
 
 
-def test_whose_rights_are_taken_away_adds_no_account(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client.force_login(User.objects.create_superuser("mallory"))
-    hash_it = User.set_password
-
-    def set_password(user: User, password: str) -> None:
-        User.objects.filter(username="mallory").update(is_superuser=False)
-        hash_it(user, password)
-
-    monkeypatch.setattr(User, "set_password", set_password)
-    new = {"usable_password": "true", "password1": "another-Pass-8", "password2": "another-Pass-8"}
+@pytest.mark.usefixtures("mallory")
+def test_whose_rights_are_taken_away_adds_no_account(client: Client) -> None:
     management = {"waiting_address-TOTAL_FORMS": 0, "waiting_address-INITIAL_FORMS": 0}
-    answer = client.post("/admin/auth/user/add/", {**new, **management, "username": "neumann"})
+    answer = client.post(
+        "/admin/auth/user/add/", {**NEW_PASSWORD, **management, "username": "neumann"}
+    )
     assert answer.status_code == 403
     assert not User.objects.filter(username="neumann").exists()
