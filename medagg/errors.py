@@ -1,9 +1,17 @@
 """Error pages with the site's templates."""
 
+import sys
+
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseServerError
 from django.shortcuts import render
 from django.template import TemplateDoesNotExist, loader
 from django.views.defaults import server_error as plain_server_error
+
+# Classes of PostgreSQL's error codes: it lacks resources, as on a full disk; somebody stopped it.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_IS_AWAY = ("53", "57P")
+_RETRY_SECONDS = 30
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -17,13 +25,26 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Names the request, whose lines in the log say what happened.
+    """Names the request, whose lines in the log say what happened; 503 while there is no database.
 
     Without context processors, which may be what is broken.
     """
+    is_away = _is_database_away(sys.exc_info()[1])
     try:
         template = loader.get_template("500.html")
     except TemplateDoesNotExist:
         return plain_server_error(request)
-    context = {"request_id": getattr(request, "request_id", "")}
-    return HttpResponseServerError(template.render(context))
+    context = {"request_id": getattr(request, "request_id", ""), "is_away": is_away}
+    response = HttpResponseServerError(template.render(context))
+    if is_away:
+        response.status_code = 503
+        response["Retry-After"] = str(_RETRY_SECONDS)
+    return response
+
+
+def _is_database_away(error: BaseException | None) -> bool:
+    """Whether it was not to be reached, or had no room; not whether a query was bad or too slow."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    code = getattr(error.__cause__, "pgcode", None)
+    return code is None or code.startswith(_IS_AWAY)

@@ -96,10 +96,7 @@ class PrivateSite:
 
     def connect(self) -> Any:
         """A connection to the database, to be closed by the caller."""
-        config = environ.Env.db_url_config(database_url(self.var))
-        return psycopg2.connect(
-            host=config["HOST"], port=config["PORT"], user=config["USER"], dbname=config["NAME"]
-        )
+        return connect(self.var)
 
     def query(self, statement: str) -> list[tuple]:
         """The rows of one statement."""
@@ -154,6 +151,14 @@ class PrivateSite:
             "REDIS_URL": redis_url(self.var),
             **self._environment,
         }
+
+
+def connect(var: Path) -> Any:
+    """A connection to the database of the site below `var`, to be closed by the caller."""
+    config = environ.Env.db_url_config(database_url(var))
+    return psycopg2.connect(
+        host=config["HOST"], port=config["PORT"], user=config["USER"], dbname=config["NAME"]
+    )
 
 
 def _find_in(data: Path, name: str) -> Iterator[int]:

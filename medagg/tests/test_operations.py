@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -190,6 +191,41 @@ def test_an_error_page_names_its_request(client: Client, monkeypatch: pytest.Mon
     response = client.get("/images/")
     assert response.status_code == 500
     assert response["X-Request-ID"] in response.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["", "ada"], ids=["visitor", "user"])
+def test_a_page_without_a_database_says_so(
+    client: Client, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    if name:
+        client.force_login(get_user_model().objects.create_user(name))
+    client.raise_request_exception = False
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "HOST", "/nowhere")
+    response = client.get("/datasets/")
+    assert (response.status_code, response["Retry-After"]) == (503, "30")
+    assert "The database does not answer" in response.content.decode()
+    assert response["X-Request-ID"] in response.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("statement", "status"),
+    [("SELECT pg_terminate_backend(pg_backend_pid())", 503), ("SELECT pg_sleep(9)", 500)],
+)
+def test_a_query_that_is_stopped_is_told_from_a_database_that_is(
+    client: Client, monkeypatch: pytest.MonkeyPatch, statement: str, status: int
+) -> None:
+    def fail(*args: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '100ms'")
+            cursor.execute(statement)
+
+    monkeypatch.setattr("catalog.views.images.count_image_facets", fail)
+    client.raise_request_exception = False
+    assert client.get("/images/").status_code == status
+    connection.close()
 
 
 def test_a_task_logs_the_request_that_asked_for_it(

@@ -998,6 +998,28 @@ def test_a_file_that_has_come_is_promised_no_more(s3: S3Server) -> None:
             pass
 
 
+def test_a_full_cache_is_not_counted_for_as_long_as_files_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = FileCache(tmp_path, max_bytes=2 * BLOCK), FileCache(tmp_path)
+    count, counted = FileCache._count, 0
+
+    def count_while_files_come(cache: FileCache) -> Any:
+        nonlocal counted
+        counted += 1
+        room.take(BLOCK)
+        return count(cache)
+
+    with theirs.reserve(4 * [BLOCK]) as room:
+        monkeypatch.setattr(FileCache, "_count", count_while_files_come)
+        with pytest.raises(CacheFull), ours.reserve([BLOCK]):
+            pass
+        assert counted == 1, "it does not fit, whatever has come"
+        room.take(BLOCK)
+        with ours.reserve([BLOCK]):
+            assert counted == 3, "it fits, with what has come meanwhile"
+
+
 def test_two_builds_that_fetch_the_same_at_once_have_one_copy(
     s3: S3Server, settings: LazySettings
 ) -> None:
