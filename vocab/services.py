@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.utils.text import slugify
 
 from vocab.lookup import HIERARCHIES, VOCABULARIES
 from vocab.moving import load_known, move_terms
@@ -198,7 +199,9 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
         fields = {key: value for key, value in shipped.items() if key not in _NO_FIELDS}
         # Inactive, and shipped for the first time: an import has made it of a word unknown to it.
         is_of_import = not (is_new or term.is_active or term.shipped_json)
-        is_changed = _apply_fields(term, fields, is_new=is_new or is_of_import)
+        if is_of_import and slugify(term.name) == term.code:
+            term.name = ""  # That word, which no curator has changed.
+        is_changed = _apply_fields(term, fields, is_new=is_new)
         if is_of_import:
             term.is_active = is_changed = True
         new = spellings.find_new(term, shipped)

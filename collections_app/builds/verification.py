@@ -97,7 +97,7 @@ def verify_archive(*, collection_id: int) -> None:
     except StorageTrouble as error:
         logger.warning("collection %s: verified later: %s", collection.uuid, error)
     except _Damaged as error:
-        _withdraw(collection, Reason.ARCHIVE_DAMAGED, str(error), {})
+        _withdraw(collection, Reason.ARCHIVE_DAMAGED, str(error), {}, cause=error.__cause__)
     except SoftTimeLimitExceeded:
         logger.warning("collection %s: verification reached its time limit", collection.uuid)
     else:
@@ -136,12 +136,10 @@ def _read_file(collection: Collection) -> tuple[str, BadFiles]:
                 return collection.archive_sha256, BadFiles({CHANGED: []})
             return _compare(collection, file)
         except ArchiveDiffers as error:
-            logger.error("collection %s: %s", collection.uuid, error)
             raise _Damaged(REPLACED) from error
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            logger.error("collection %s: the archive cannot be read: %s", collection.uuid, error)
             raise _Damaged(MISSING) from error
 
 
@@ -229,7 +227,14 @@ def _with_room(bad: BadFiles) -> Iterable[tuple[str, list[int]]]:
     return bad.items()
 
 
-def _withdraw(collection: Collection, reason: Reason, message: str, bad: BadFiles) -> None:
+def _withdraw(
+    collection: Collection,
+    reason: Reason,
+    message: str,
+    bad: BadFiles,
+    *,
+    cause: BaseException | None = None,
+) -> None:
     """Fail the collection, record the problems of its items, and remove the archive."""
     path = collection.archive_path
     with transaction.atomic():
@@ -240,7 +245,8 @@ def _withdraw(collection: Collection, reason: Reason, message: str, bad: BadFile
         for problem, positions in _with_room(bad):
             for batch in in_batches(positions, BATCH):
                 collection.items.filter(position__in=batch).update(problem=problem)
-    logger.error("archive %s failed verification and is removed: %s", path, message)
+    why = f"{message} ({cause})" if cause else message
+    logger.error("archive %s failed verification and is removed: %s", path, why)
     notify_mailer()
     try:
         remove_archive(path)

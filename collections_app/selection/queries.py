@@ -4,7 +4,7 @@
 ``{first}`` and ``{last}`` are formatted; ``%s`` are parameters.
 """
 
-from catalog.imaging.suffixes import DICOM_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES
+from catalog.imaging.suffixes import DICOM_SUFFIXES, NO_DICOM_SUFFIXES
 from catalog.querysets import sql_of_may_be_dicom
 from catalog.storage.series import ENDING
 
@@ -141,12 +141,13 @@ COUNT_TO_FETCH = f"""
 """  # noqa: S608 - our own words  # nosec
 
 # The ending of a single file's address that its id does not have, such as ".nii.gz"; before or in a
-# query only that of an image, not ".php" nor that of a host.
-_SUFFIXES = sorted({*PICTURE_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES})
-_IMAGES = "|".join(each.replace(".", r"\.") for each in _SUFFIXES)
+# query, which keys of buckets have none of, only one of files, not ".php" nor that of a host.
+_SUFFIXES = sorted({*NO_DICOM_SUFFIXES, *DICOM_SUFFIXES, ".ima"} - {".html", ".htm"})
+_FILES = "|".join(each.replace(".", r"\.") for each in _SUFFIXES)
 _ENDING = rf"""
-    CASE WHEN metadata_json ->> 'remote_url' ~ '[?#]'
-         THEN substring(metadata_json ->> 'remote_url' from '(?i)({_IMAGES})(?:[?#]|$)')
+    CASE WHEN metadata_json ->> 'remote_url' ~ '^https?://.*[?#]'
+         THEN substring(metadata_json ->> 'remote_url'
+                        from '(?i)^.*?://[^/]*?/.*?((?:{_FILES})(?:\.gz)?)(?:[?#&]|$)')
          ELSE substring(metadata_json ->> 'remote_url' from '(\.[A-Za-z][A-Za-z0-9]*(\.gz)?)$') END
 """
 _NEW_ENDING = f"""

@@ -118,6 +118,14 @@ def test_a_label_that_an_import_made_of_a_word_is_shown_once_it_is_shipped() -> 
     assert not made.is_active, "a curator has hidden it"
 
 
+def test_what_a_curator_has_written_of_an_imports_label_stays_once_it_is_shipped() -> None:
+    made = LabelFactory(code="stroke", name="Insult", description="Of the brain.", is_active=False)
+    shipped = {"code": "stroke", "name": "Stroke", "description": "Shipped.", "aliases": []}
+    load_terms(vocabulary="label", terms=[shipped])
+    made.refresh_from_db()
+    assert (made.name, made.description, made.is_active) == ("Insult", "Of the brain.", True)
+
+
 def test_an_alias_that_was_shipped_for_all_images_moves_to_its_area() -> None:
     AreaFactory(code="lung")
     load_terms(vocabulary="label", terms=[EDEMA])

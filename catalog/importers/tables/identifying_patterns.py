@@ -280,7 +280,7 @@ SEPARATED = re.compile(r"f (?:name|nm)|pts? nm|[lm] nm|f nac|(?:[a-z]+ )+usernam
 # Somebody by what they are: `dermatologist`, `verified_by_radiologist`. A `grade_radiologist` is a
 # reading, and `n_radiologists` a number.
 SPECIALIST = re.compile(
-    r"(?!.*\b(?:grades?|grading|scores?|ratings?|malignancy|[bp]i ?rads|labels?|class|truth|votes?"
+    r"(?!.*\b(?:grades?|scores?|ratings|malignancy|[bp]i ?rads|labels?|class|truth|votes?"
     r"|confidence|agreements?|has|n|no|nr|num|number|count|total|years) )"
     r"(?:[a-z0-9]+ )*[a-z]{2,}ologists?(?: \d+)?"
 )

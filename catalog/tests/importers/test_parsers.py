@@ -378,7 +378,7 @@ def test_other_columns_may_be_used(column: str) -> None:
      "Refd By", "raw_donor_name", "Attending Cardiologist", "name_of_the_dermatologist",
      "urologist 2", "ReportedByPathologist", "neuroradiologist", "second radiologist",
      "verifying_radiologist", "Performing Cardiologist", "MRI Technologist", "report_radiologist",
-     "countersigning_radiologist",
+     "countersigning_radiologist", "grading_radiologist", "rating radiologist",
      "created_username", "X0010.0020",
      # Within a name of a script without spaces, or one word of several in others
      "原始患者姓名", "产妇出生年份", "现居住地址", "紧急联系人电话", "住院号_脱敏", "送检医生",

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import logging
 import os
 import threading
 import zipfile
@@ -282,12 +283,13 @@ def verify_while(
 
 
 def test_a_collection_deleted_during_verification_is_no_error(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     collection = make_ready(files=3)
     assert verify_while(collection, lambda: delete_collection(collection=collection), monkeypatch) \
         is None  # fmt: skip
     assert files_in_archive_root() == []
+    assert not [line for line in caplog.records if line.levelno >= logging.ERROR]
 
 
 def test_a_collection_that_expires_during_verification_stays_expired(
