@@ -8,9 +8,10 @@ from django.shortcuts import render
 from django.template import TemplateDoesNotExist, loader
 from django.views.defaults import server_error as plain_server_error
 
-# Classes of PostgreSQL's error codes: it lacks resources, as on a full disk; somebody stopped it.
+# Classes of PostgreSQL's error codes: no connection; it lacks resources, as on a full disk; it was
+# stopped; its disk fails.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_IS_AWAY = ("53", "57P")
+_IS_AWAY = ("08", "53", "57P", "58")
 _RETRY_SECONDS = 30
 
 
@@ -44,7 +45,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _is_database_away(error: BaseException | None) -> bool:
     """Whether it was not to be reached, or had no room; not whether a query was bad or too slow."""
-    if not isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, InterfaceError):
+        return "connection already closed" in str(error)
+    if not isinstance(error, OperationalError):
         return False
     code = getattr(error.__cause__, "pgcode", None)
     return code is None or code.startswith(_IS_AWAY)

@@ -199,7 +199,7 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
         fields = {key: value for key, value in shipped.items() if key not in _NO_FIELDS}
         # Inactive, and shipped for the first time: an import has made it of a word unknown to it.
         is_of_import = not (is_new or term.is_active or term.shipped_json)
-        if is_of_import and slugify(term.name) == term.code:
+        if is_of_import and slugify(term.name.replace("_", " ")) == term.code:
             term.name = ""  # That word, which no curator has changed.
         is_changed = _apply_fields(term, fields, is_new=is_new)
         if is_of_import:

@@ -146,8 +146,8 @@ _SUFFIXES = sorted({*NO_DICOM_SUFFIXES, *DICOM_SUFFIXES, ".ima"} - {".html", ".h
 _FILES = "|".join(each.replace(".", r"\.") for each in _SUFFIXES)
 _ENDING = rf"""
     CASE WHEN metadata_json ->> 'remote_url' ~ '^https?://.*[?#]'
-         THEN substring(metadata_json ->> 'remote_url'
-                        from '(?i)^.*?://[^/]*?/.*?((?:{_FILES})(?:\.gz)?)(?:[?#&]|$)')
+         THEN substring(substring(metadata_json ->> 'remote_url' from '//[^/]*(/.*)')
+                        from '(?i)((?:{_FILES})(?:\.gz)?)(?:[?#&]|$)')
          ELSE substring(metadata_json ->> 'remote_url' from '(\.[A-Za-z][A-Za-z0-9]*(\.gz)?)$') END
 """
 _NEW_ENDING = f"""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,22 @@ def check_lines(site: WebSite) -> None:
     unready = lines_of(site.log)[-1]
     assert (unready["level"], unready["message"]) == ("WARNING", "Service Unavailable: /readyz/")
 
+    # Nor does what is refused before Django sees it say what was searched for.
+    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as client:
+        client.sendall("GET /images/?q=sarcoïdosis HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert client.recv(20).startswith(b"HTTP/1.1 400 ")
+    refused = lines_of(site.log)[-1]
+    assert (refused["level"], refused["message"]) == (
+        "WARNING",
+        "Invalid request: InvalidRequestLine",
+    )
+    assert "dosis" not in site.log.read_text()
+
     # The links of mails are secrets, whatever becomes of the request.
     for path in ("/accounts/reset/Mg/a-token/x/", "/accounts/confirm/a-token/"):
         fetch(site.port, path, {"Host": "evil.example"})
         fetch(site.port, path + "more")
-    messages = [line["message"] for line in lines_of(site.log)[before + 3 :]]
+    messages = [line["message"] for line in lines_of(site.log)[before + 4 :]]
     assert "Not Found: /accounts/reset/…" in messages
     assert "Not Found: /accounts/confirm/…" in messages
     assert "token" not in " ".join(messages)

@@ -114,6 +114,23 @@ def test_styles_and_previews_of_a_page_are_not_counted(server: NginxServer) -> N
 
 
 @pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/healthz/"),
+        ("POST", "/static/css/base.css"),
+        ("POST", "/images/7/preview/"),
+        ("GET", "/images/7/preview/x"),
+    ],
+)
+def test_what_no_page_asks_for_counts_as_a_page(
+    server: NginxServer, method: str, path: str
+) -> None:
+    """Forms have to be read, and an address that no page has is given back."""
+    statuses = ask_often(server, "203.0.113.9", path, 420, method=method, clients=420)
+    assert statuses[429] > 80
+
+
+@pytest.mark.parametrize(
     ("first", "second", "is_same"),
     [
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2:ffff::1", True),
