@@ -1,5 +1,6 @@
 """Creating a collection: the summary of a selection, the form, and the basket."""
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -181,7 +182,7 @@ def _explain_refusal(
 @require_POST
 def basket(request: HttpRequest) -> HttpResponse:
     """Save the ticks of one page of images in the basket, or clear it; also for visitors."""
-    status = 200
+    status, page = 200, ""
     if "clear" in request.POST:
         clear_basket(request)
     else:
@@ -194,8 +195,11 @@ def basket(request: HttpRequest) -> HttpResponse:
         except BasketFull as error:
             messages.error(request, str(error))
             status = 400
-    if getattr(request, "htmx", False):
-        response = render(request, "collections/_tray.html", {"is_swap": True}, status=status)
+    if htmx := getattr(request, "htmx", None):
+        with suppress(ValueError):  # An address of anybody, and perhaps none.
+            page = htmx.current_url_abs_path or ""
+        context = {"is_swap": True, "page": page}
+        response = render(request, "collections/_tray.html", context, status=status)
     else:
         response = HttpResponseRedirect(_safe_next(request))
     _keep_basket(request, response)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
-from django_htmx.middleware import HtmxDetails
 
 from medagg.client_address import client_or_unknown
 from medagg.observing import metrics
@@ -69,11 +68,6 @@ class ReadableMiddleware:
             raise BadRequest(f"This form has at most {most:,} bytes")
         if (request.encoding or "utf-8").lower() not in UTF_8:
             raise BadRequest("Addresses and forms are in UTF-8")
-        try:
-            # htmx' header with the address of the page, which the template of the basket reads.
-            _ = HtmxDetails(request).current_url_abs_path
-        except ValueError as error:
-            raise BadRequest("The page's address cannot be read") from error
         try:
             _ = request.POST
         except UnreadablePostError:

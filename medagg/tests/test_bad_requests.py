@@ -44,18 +44,6 @@ def test_a_form_that_cannot_be_read_is_refused_wherever_it_is_sent(
     assert not [line for line in caplog.records if line.levelno >= logging.ERROR]
 
 
-@pytest.mark.parametrize("address", ["http://[", "http://a]b/", "http://%5B"])
-@pytest.mark.parametrize("path", ["/images/", "/collections/basket/"])
-def test_an_address_of_a_page_that_is_none_is_refused(
-    visitor: Client, caplog: pytest.LogCaptureFixture, path: str, address: str
-) -> None:
-    headers = {"HX-Request": "true", "HX-Current-URL": address}
-    headers["HX-Current-URL-URI-AutoEncoded"] = "true"
-    answer = visitor.get(path, headers=headers)
-    assert (answer.status_code, "Bad request" in answer.content.decode()) == (400, True)
-    assert not [line for line in caplog.records if line.levelno >= logging.ERROR]
-
-
 @pytest.mark.parametrize("length", ["99999999", "9" * 30])
 def test_a_form_that_is_too_long_is_refused_wherever_it_is_sent(
     visitor: Client, length: str

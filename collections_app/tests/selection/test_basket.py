@@ -47,6 +47,27 @@ def test_a_thousand_requests_without_cookies_leave_no_rows() -> None:
     assert not Session.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("address", "next_page"),
+    [
+        ("http://testserver/images/?q=lung", "/images/?q=lung"),
+        ("http://elsewhere/images/", ""),
+        ("http://[", ""),
+        ("http://%5B", ""),
+        ("", ""),
+    ],
+)
+def test_the_tray_knows_the_page_that_it_is_on(
+    client: Client, address: str, next_page: str
+) -> None:
+    make_dataset(files=1)
+    image = Image.objects.get().pk
+    headers = {"HX-Request": "true", "HX-Current-URL": address,
+               "HX-Current-URL-URI-AutoEncoded": "true"}  # fmt: skip
+    tray = client.post(BASKET, {"shown": [image], "image": [image]}, headers=headers)
+    assert f'name="next" value="{next_page}"' in tray.content.decode()
+
+
 def test_messages_that_nobody_reads_leave_no_rows(client: Client) -> None:
     """A visitor's next message comes when the cookie of earlier ones is full."""
     dataset = make_dataset(files=1)
