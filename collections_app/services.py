@@ -16,7 +16,12 @@ from catalog.search.filters import ImageFilterSet
 from catalog.search.understanding import understood_words
 from collections_app.archive import safe_name
 from collections_app.builds.expiry import lifetime
-from collections_app.builds.outcome import NO_ARCHIVE, describe_archive, fail_build
+from collections_app.builds.outcome import (
+    NO_ARCHIVE,
+    describe_archive,
+    fail_build,
+    keep_number_of_problems,
+)
 from collections_app.builds.queue import add_build
 from collections_app.models import Build, Collection, CollectionItem, Reason, Status
 from collections_app.provenance_keys import (
@@ -216,14 +221,20 @@ def rebuild_collection(*, collection: Collection) -> None:
         )
 
 
-def build_without_problems(*, collection: Collection) -> int:
+def build_without_problems(*, collection: Collection, expected: int | None = None) -> int:
     """Exclude the items with a problem and queue a build; return their number.
 
     Raises:
-        NotPossibleNow: the collection has not failed.
+        NotPossibleNow: the collection has not failed, or others than the ``expected`` number of
+            items have a problem, as a worker that had lost its build found more.
         NotBuildable: no image would be left, the owner's quota would be exceeded, or the database
             has no room.
     """
+    number = keep_number_of_problems(Collection.objects.get(pk=collection.pk))
+    if expected not in (None, number):
+        raise NotPossibleNow(
+            f"The list has changed: {number:,} files have a problem now. Check it again."
+        )
     with explain_full_disk(NO_ROOM_TO_EXCLUDE), transaction.atomic():
         hold_quota(collection.user)
         # Before its items, as a deletion locks them.

@@ -3,7 +3,7 @@
 import sys
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseServerError
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
 from django.template import TemplateDoesNotExist, loader
 from django.views.defaults import server_error as plain_server_error
@@ -36,9 +36,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     except TemplateDoesNotExist:
         return plain_server_error(request)
     context = {"request_id": getattr(request, "request_id", ""), "is_away": is_away}
-    response = HttpResponseServerError(template.render(context))
+    response = HttpResponse(template.render(context), status=503 if is_away else 500)
     if is_away:
-        response.status_code = 503
         response["Retry-After"] = str(_RETRY_SECONDS)
     return response
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.utils.text import slugify
 
 from vocab.lookup import HIERARCHIES, VOCABULARIES
 from vocab.moving import load_known, move_terms
@@ -16,6 +15,7 @@ from vocab.querysets import TermQuerySet
 from vocab.signals import terms_changed
 from vocab.spellings import Spellings, has_areas, read_spellings
 from vocab.term_files import COLUMNS, IN_AREAS, BadTermFile, FileTerm, place
+from vocab.text import normalize
 
 DATA_DIR = Path(__file__).parent / "data"
 SHIPPED_FILES: Mapping[str, str] = {
@@ -199,7 +199,7 @@ def load_terms(*, vocabulary: str, terms: Iterable[Mapping[str, Any]]) -> LoadRe
         fields = {key: value for key, value in shipped.items() if key not in _NO_FIELDS}
         # Inactive, and shipped for the first time: an import has made it of a word unknown to it.
         is_of_import = not (is_new or term.is_active or term.shipped_json)
-        if is_of_import and slugify(term.name.replace("_", " ")) == term.code:
+        if is_of_import and normalize(term.name) == normalize(term.code):
             term.name = ""  # That word, which no curator has changed.
         is_changed = _apply_fields(term, fields, is_new=is_new)
         if is_of_import:

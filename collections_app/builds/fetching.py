@@ -91,6 +91,7 @@ def fetch_files(claim: Claim, heartbeat: Heartbeat) -> None:
                 # At once: the progress tells of those that cannot be had.
                 text = str(problem)[:MAX_PROBLEM]
                 set_item_texts(collection, "problem", [(item.position, text)])
+                heartbeat.missing(len(kinds))
                 if len(kinds) % FEW_ROWS == 0:
                     require_room()
             else:

@@ -77,6 +77,7 @@ def claim_build(*, collection_id: int) -> Claim | None:
             bytes_to_fetch=0,
             bytes_fetched=0,
             bytes_rounded_up=0,
+            num_problems=0,
         )
     try:
         with asking_briefly():  # before the first heartbeat
@@ -109,6 +110,7 @@ class Heartbeat:
         self._fetching: dict[str, int] = {}
         self._recorded_bytes = 0
         self._fetched = 0
+        self._missing = 0
         self.fetched_besides = 0
 
     def fetched(
@@ -128,6 +130,10 @@ class Heartbeat:
             "bytes_rounded_up": rounded_up,
         }
         self.touch()
+
+    def missing(self, images: int) -> None:
+        """Record the images that cannot be fetched, with the next beat."""
+        self._missing = images
 
     def beat(self, entries: int, size: int) -> None:
         """Record the entries and bytes written so far, and renew the lease when it is time.
@@ -156,6 +162,7 @@ class Heartbeat:
             lease_expires_at=_lease_end(),
             progress_images=min(images, collection.num_images),
             progress_bytes=size,
+            num_problems=self._missing,
             **self._writing,
             **self._fetching,
         )

@@ -74,6 +74,7 @@ def fail_build(
         build = mine.first()
         failed = mine.update(finished_at=now, reason=reason, **NO_CLAIM)
         if failed:
+            keep_number_of_problems(collection)
             values = _failed_values(message, now, mails_owner=mails_owner)
             if build and build.keeps_archive and _may_have_archive(build.replaces):
                 given_back = {"status": Status.READY, "error_message": "", "finished_at": now}
@@ -121,7 +122,15 @@ def fail_archive(
         if not with_same_archive(collection).update(**values):
             return False
         collection.builds.newest().update(reason=reason)
+        keep_number_of_problems(collection)
     return True
+
+
+def keep_number_of_problems(collection: Collection) -> int:
+    """Count the items with a problem for pages, which would count them again and again."""
+    number: int = collection.items.included().with_problems().order_by().count()
+    collection.builds.newest().update(num_problems=number)
+    return number
 
 
 def rebuild_archive(*, collection: Collection) -> bool:

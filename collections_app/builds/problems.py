@@ -30,10 +30,9 @@ class ProblemPage:
 
 
 def count_problems(collection: Collection) -> int:
-    """The number of items with a problem that are not excluded."""
-    # Every excluded item has a problem, and the collection knows their number. So the index alone
-    # is enough.
-    return collection.items.with_problems().order_by().count() - collection.num_excluded
+    """The number of items with a problem that are not excluded, as the last build has kept it."""
+    build = collection.last_build
+    return build.num_problems if build else 0
 
 
 def describe_bad_files(number: int) -> str:

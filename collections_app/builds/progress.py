@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from catalog.deidentification import deidentifies_on_delivery
 from catalog.wording.formats import duration
-from collections_app.builds.problems import count_problems
 from collections_app.models import Build, Collection, Status
 
 # An earlier estimate would change too much from one second to the next.
@@ -66,7 +65,7 @@ def describe_progress(collection: Collection) -> Progress | None:
         )  # fmt: skip
     is_fetching = build.images_fetched < build.images_to_fetch
     share = _share_fetched(build) if is_fetching else _share_done(build)
-    missing = count_problems(collection) if is_fetching else 0
+    missing = build.num_problems if is_fetching else 0
     return Progress(
         percent=int(100 * share),
         is_running=True,

@@ -21,7 +21,12 @@ from catalog.deidentification import deidentifies_on_delivery
 from catalog.imaging.paths import FileChanged, UnsafePath, open_beneath, read_facts
 from catalog.storage.roots import dataset_root
 from collections_app.archive import ArchiveDiffers, ArchiveReader
-from collections_app.builds.outcome import fail_archive, rebuild_archive, with_same_archive
+from collections_app.builds.outcome import (
+    fail_archive,
+    keep_number_of_problems,
+    rebuild_archive,
+    with_same_archive,
+)
 from collections_app.builds.problems import describe_bad_files
 from collections_app.builds.queries import WRITTEN, WRITTEN_DEIDENTIFIED
 from collections_app.builds.queue import notify_mailer
@@ -245,6 +250,7 @@ def _withdraw(
         for problem, positions in _with_room(bad):
             for batch in in_batches(positions, BATCH):
                 collection.items.filter(position__in=batch).update(problem=problem)
+        keep_number_of_problems(collection)
     why = f"{message} ({cause})" if cause else message
     logger.error("archive %s failed verification and is removed: %s", path, why)
     notify_mailer()

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from catalog.models import Image
-from collections_app.builds.outcome import NO_CLAIM
+from collections_app.builds.outcome import NO_CLAIM, keep_number_of_problems
 from collections_app.models import Build, Collection, CollectionItem, Reason, Status
 from collections_app.storage import archive_file
 from collections_app.tests.factories import make_collection
@@ -60,6 +60,7 @@ def as_failed(collection: Collection, *, num_bad: int = 0, **values: Any) -> Col
     bad.update(problem="the file is missing")
     reason = values.pop("reason", Reason.FILES_MISSING)
     change_build(collection, finished_at=timezone.now(), reason=reason, **NO_CLAIM)
+    keep_number_of_problems(collection)
     return change(
         collection,
         **{

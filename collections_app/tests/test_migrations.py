@@ -11,6 +11,9 @@ from django.db.migrations import RunSQL
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from collections_app.tests.factories import make_collection, make_dataset
+from collections_app.tests.states import as_failed
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MIGRATION = "collections_app.migrations.0003_builds"
@@ -85,3 +88,16 @@ def test_collections_of_the_last_version_get_their_builds(apps_before: Any) -> N
     assert (builds["ready"].attempts, builds["shares its archive"].attempts) == (2, 0)
     assert builds["queued"].queued_at == now - timedelta(hours=1)
     assert found["failed"].provenance == {"datasets": [], "excluded": 3}
+
+
+def test_the_problems_of_failed_builds_are_counted() -> None:
+    make_dataset(files=3)
+    failed = as_failed(make_collection(""), num_bad=2)
+    ready = make_collection("", title="Ready")
+    newest = MigrationExecutor(connection).loader.graph.leaf_nodes()
+    try:
+        migrate([("collections_app", "0011_program")])
+    finally:
+        migrate(newest)
+    numbers = [each.last_build and each.last_build.num_problems for each in (failed, ready)]
+    assert numbers == [2, 0]

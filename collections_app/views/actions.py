@@ -5,6 +5,7 @@ a message says so.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -94,7 +95,8 @@ def collection_build_without(request: HttpRequest, uuid: UUID) -> HttpResponse:
         return _refuse(request, collection, "No image would be left in the archive.")
     expect_notices(request.session)
     done = "The archive is being built without these files. missing.csv will list them."
-    return _act(request, collection, services.build_without_problems, done)
+    exclude = partial(services.build_without_problems, expected=num_problems)
+    return _act(request, collection, exclude, done)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

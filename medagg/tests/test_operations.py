@@ -205,6 +205,9 @@ def test_an_error_page_names_its_request(client: Client, monkeypatch: pytest.Mon
     assert response["X-Request-ID"] in response.content.decode()
 
 
+RAISE = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{}'; END $$"
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", ["", "ada"], ids=["visitor", "user"])
 def test_a_page_without_a_database_says_so(
@@ -224,7 +227,13 @@ def test_a_page_without_a_database_says_so(
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("statement", "status"),
-    [("SELECT pg_terminate_backend(pg_backend_pid())", 503), ("SELECT pg_sleep(9)", 500)],
+    [
+        ("SELECT pg_terminate_backend(pg_backend_pid())", 503),
+        ("SELECT pg_sleep(9)", 500),
+        # A disk that is full, a pooler without a server, an administrator, a disk that fails.
+        *((RAISE.format(code), 503) for code in ("53100", "08006", "57P01", "58030")),
+        *((RAISE.format(code), 500) for code in ("40P01", "42P01", "22003")),
+    ],
 )
 def test_a_query_that_is_stopped_is_told_from_a_database_that_is(
     client: Client, monkeypatch: pytest.MonkeyPatch, statement: str, status: int

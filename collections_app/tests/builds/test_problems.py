@@ -171,6 +171,16 @@ def test_new_problems_are_listed_without_excluded_items(client: Client, owner: A
     assert [row["source_id"] for row in rows] == ["large-000008", "large-000009"]
 
 
+def test_no_page_counts_the_problems_of_a_large_collection(client: Client, owner: Any) -> None:
+    """Which takes PostgreSQL a fifth of a second for 160,000."""
+    collection = as_failed(make_large(owner, 20), num_bad=15)
+    for tail in ("", "status/", "problems/", "build-without/"):
+        with CaptureQueriesContext(connection) as queries:
+            assert "15" in get(client, f"/collections/{collection.uuid}/{tail}")
+        asked = [each["sql"] for each in queries if "collectionitem" in each["sql"]]
+        assert not [sql for sql in asked if "COUNT(" in sql and "problem" in sql]
+
+
 def test_without_problems_the_lists_are_empty(client: Client, owner: Any) -> None:
     collection = make_collection("", user=owner)
     path = f"/collections/{collection.uuid}/"

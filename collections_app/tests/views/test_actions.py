@@ -198,6 +198,19 @@ def test_only_the_files_that_were_shown_are_excluded(
     assert (collection.status, collection.num_excluded) == ("failed", 0)
 
 
+def test_what_a_worker_found_after_its_build_was_cancelled_is_not_excluded_unseen(
+    client: Client, owner: Any
+) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=1)
+    collection.items.filter(position=2).update(problem="the file is missing")
+    path = f"/collections/{collection.uuid}/build-without/"
+    sent = {"expected": "1"}
+    assert "2 files have a problem now" in read(client.post(path, sent, follow=True))
+    collection.refresh_from_db()
+    assert (collection.status, collection.num_excluded) == ("failed", 0)
+    assert "Build without these 2" in read(client.get(collection.get_absolute_url()))
+
+
 def test_an_archive_without_any_image_is_not_built(client: Client, owner: Any) -> None:
     collection = as_failed(make_collection("", user=owner), num_bad=4)
     path = f"/collections/{collection.uuid}/build-without/"
