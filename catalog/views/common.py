@@ -47,15 +47,22 @@ def bound_searches(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespo
 
     @wraps(view)
     def bounded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not _lists.acquire(timeout=LIST_SECONDS):
-            raise NoThreadLeft
-        try:
-            with take_turn(request, if_needed=_is_large(request.GET)):
-                return view(request, *args, **kwargs)
-        finally:
-            _lists.release()
+        with bound_search(request, request.GET):
+            return view(request, *args, **kwargs)
 
     return bounded
+
+
+@contextmanager
+def bound_search(request: HttpRequest, params: QueryDict) -> Iterator[None]:
+    """A search that holds up no other pages. Raises NoThreadLeft."""
+    if not _lists.acquire(timeout=LIST_SECONDS):
+        raise NoThreadLeft
+    try:
+        with take_turn(request, if_needed=_is_large(params)):
+            yield
+    finally:
+        _lists.release()
 
 
 @contextmanager

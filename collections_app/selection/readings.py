@@ -28,14 +28,22 @@ class ChangedReading:
     now: str
 
 
+def search_of(collection: Collection) -> QueryDict:
+    """The words of the collection's search as parameters."""
+    params = QueryDict(mutable=True)
+    params["q"] = collection.query_text
+    return params
+
+
 def find_changed_readings(collection: Collection) -> list[ChangedReading]:
-    """The words that mean something else now; none where it was not recorded what they meant."""
+    """The words that mean something else now; none where it was not recorded what they meant.
+
+    It costs as much as a search of these words.
+    """
     then = collection.provenance.get(UNDERSTOOD)
     if not then or not collection.query_text:
         return []
-    params = QueryDict(mutable=True)
-    params["q"] = collection.query_text
-    filters = ImageFilterSet(params)
+    filters = ImageFilterSet(search_of(collection))
     now = understood_words(filters)
     changed = []
     for words in dict.fromkeys(part["words"] for part in (*then, *now)):

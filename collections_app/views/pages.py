@@ -1,6 +1,7 @@
 """Pages: my collections, one collection, the status of its build, and its problems."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from catalog.models import Dataset
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.query_strings import params_from_frozen
 from catalog.storage.transfers import NoRoom, TooManyTransfers, spool_transfer
+from catalog.storage.web_threads import NoThreadLeft
+from catalog.views.common import bound_search
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
     PROBLEMS_PER_PAGE,
@@ -33,7 +36,11 @@ from collections_app.notices.page import expect_notices, mark_shown
 from collections_app.provenance_keys import DATASETS, WORDS
 from collections_app.selection.fingerprint import compute_fingerprint, describe_program
 from collections_app.selection.quotas import describe_usage
-from collections_app.selection.readings import find_changed_readings
+from collections_app.selection.readings import (
+    ChangedReading,
+    find_changed_readings,
+    search_of,
+)
 from collections_app.selection.summary import describe_kinds
 from collections_app.views.common import get_collection
 from collections_app.views.item_pages import paginate_items
@@ -85,10 +92,19 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "page": page,
         "active_slugs": _active_slugs(collection),
         "search_again": _search_again(collection),
-        "changed_readings": find_changed_readings(collection),
+        "changed_readings": _read_again(request, collection),
         "words": _describe_choice(collection),
     }
     return render(request, "collections/detail.html", context)
+
+
+def _read_again(request: HttpRequest, collection: Collection) -> list[ChangedReading] | None:
+    """The words that mean something else now; None while too many searches run."""
+    if not collection.query_text:
+        return []
+    with suppress(NoThreadLeft), bound_search(request, search_of(collection)):
+        return find_changed_readings(collection)
+    return None
 
 
 def _search_again(collection: Collection) -> str:

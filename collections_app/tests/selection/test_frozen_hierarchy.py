@@ -2,18 +2,22 @@
 
 import html
 import re
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.db import transaction
 from django.http import QueryDict
-from django.test import Client
+from django.test import Client, RequestFactory
 from hypothesis import HealthCheck, given, settings
 
 from catalog.models import Dataset
 from catalog.search.filters import ImageFilterSet
+from catalog.storage.web_threads import NoThreadLeft
 from catalog.tests.factories import ImageFactory, make_searchable
 from catalog.tests.search import plain_hierarchy as plain
+from catalog.views.common import bound_search
 from collections_app.models import Collection
 from collections_app.tests.factories import build, make_collection, make_dataset, read_archive
 from vocab.models import AnatomicalArea, Label
@@ -157,6 +161,20 @@ def test_the_words_of_a_search_mean_what_they_mean_today_and_the_page_says_so(
     ]
     assert len(found_again(collection)) == 6, "the words as they are read today"
     assert len(frozen(collection)) == 7, "the collection itself"
+
+
+def test_while_too_many_searches_run_the_page_says_that_it_has_not_looked(
+    heads: Dataset, rf: RequestFactory, settings: LazySettings
+) -> None:
+    """It costs as much as a search, and is bounded with them."""
+    collection, filtered = make_collection("q=head"), make_collection("area=head")
+    with ExitStack() as searches:
+        with suppress(NoThreadLeft):
+            for _ in range(settings.WEB_THREADS):
+                searches.enter_context(bound_search(rf.get("/images/"), QueryDict()))
+        assert "Too many searches run at the moment" in show(collection)
+        assert "Too many searches" not in show(filtered)
+    assert "Too many searches" not in show(collection)
 
 
 def test_words_that_are_read_otherwise_today_are_named(heads: Dataset) -> None:
