@@ -18,7 +18,7 @@ from catalog.search.filters import ImageFilterSet
 from catalog.search.kinds import with_any_kind
 from catalog.search.query_strings import canonical_params
 from catalog.storage.web_threads import NoThreadLeft, hold_thread
-from catalog.views.common import take_turn
+from catalog.views.common import bound_search, take_turn
 from collections_app import services
 from collections_app.forms import NewCollectionForm
 from collections_app.notices.page import expect_notices
@@ -67,6 +67,18 @@ def _show_selection(
 
     Raises NoThreadLeft.
     """
+    # Its filters are described as those of a list are, and cost as much.
+    with bound_search(request, filters.data):
+        return _render_selection(request, filters, form, chosen or {}, refusal)
+
+
+def _render_selection(
+    request: HttpRequest,
+    filters: ImageFilterSet,
+    form: NewCollectionForm | None,
+    chosen: dict[str, Any],
+    refusal: str,
+) -> HttpResponse:
     # To read words of texts and to look for room take a second each, whoever asks.
     with take_turn(request):
         summary = None if filters.problems else summarize_selection(filters)
@@ -78,7 +90,7 @@ def _show_selection(
     user = request.user if request.user.is_authenticated else None
     over_fetch = explain_fetch_limits(user, to_fetch)
     initial |= {"fetch": bool(to_fetch.num_images) and not over_fetch}
-    initial = (chosen or {}) | initial | {"title": (chosen or initial)["title"]}
+    initial = chosen | initial | {"title": (chosen or initial)["title"]}
     if refusal and not over_quota:  # which the page explains beside the button
         messages.error(request, refusal)
     context = {
