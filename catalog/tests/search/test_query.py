@@ -109,6 +109,8 @@ def check(text: str, filters: str, rest: str) -> None:
         ("nodule or mass", "label=nodule-mass,nodule,mass"),
         ("stroke MRI", "label=stroke,ischemic-stroke modality=mr"),
         ("dementia", "label=dementia,alzheimers-disease"),
+        ("glioma", "label=glioma,low-grade-glioma,high-grade-glioma,glioblastoma"),
+        ("kidney mass", "label=kidney-mass,kidney-tumor,wilms-tumor"),
         ("no HGG", "not_label=high-grade-glioma,glioblastoma"),
         ("without macular edema", "not_label=macular-edema,diabetic-macular-edema"),
         ("PET/CT", "modality=pt"),
