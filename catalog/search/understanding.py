@@ -1,7 +1,8 @@
 """What a typed query was understood as: chips that can be undone, and a record for archives."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django.http import QueryDict
@@ -70,13 +71,12 @@ def _list_codes(match: Match) -> list[str]:
     return list(dict.fromkeys([*match.codes, *narrower]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Understood:
     """Words of the query that became a filter, and the query strings that undo it.
 
-    ``drop`` is the query without the words; ``as_words`` searches for them as plain text;
-    ``alone`` has the term without what is narrower in their place, if anything is narrower.
-    ``before`` and ``after`` join it to its neighbours: "and (", "or", ")".
+    ``before`` and ``after`` join it to its neighbours: "and (", "or", ")". The query strings are
+    made where they are asked for, as each reads the query anew.
     """
 
     title: str
@@ -84,12 +84,28 @@ class Understood:
     words: str
     is_corrected: bool
     is_excluded: bool
-    drop: str
-    as_words: str
     name: str
-    alone: str
     before: str
     after: str
+    match: Match = field(repr=False)
+    filters: CatalogFilterSet = field(repr=False)
+
+    @cached_property
+    def drop(self) -> str:
+        """The query without the words."""
+        rest = self.filters.query_without(self.match)
+        return with_query(params_without(self.filters, self.match), rest)
+
+    @cached_property
+    def as_words(self) -> str:
+        """The query that searches for the words as plain text."""
+        text = self.filters.shown_query.as_text(self.match)
+        return with_query(params_without(self.filters, self.match), text)
+
+    @cached_property
+    def alone(self) -> str:
+        """The term without what is narrower in their place, if anything is narrower."""
+        return _narrow(self.filters, self.match)
 
 
 def describe_query(filters: CatalogFilterSet) -> list[Understood]:
@@ -112,7 +128,6 @@ def _join(groups: Sequence[Sequence[Match]], number: int, place: int) -> tuple[s
 
 
 def _describe_match(match: Match, filters: CatalogFilterSet, before: str, after: str) -> Understood:
-    query = filters.shown_query
     shown = filters.filters.get(match.name) or ImageFilterSet.base_filters[match.name]
     return Understood(
         title=str(shown.label),
@@ -120,12 +135,11 @@ def _describe_match(match: Match, filters: CatalogFilterSet, before: str, after:
         words=match.words,
         is_corrected=bool(match.corrected),
         is_excluded=bool(shown.exclude),
-        drop=with_query(params_without(filters, match), filters.query_without(match)),
-        as_words=with_query(params_without(filters, match), query.as_text(match)),
         name=match.names[0],
-        alone=_narrow(filters, match),
         before=before,
         after=after,
+        match=match,
+        filters=filters,
     )
 
 
