@@ -230,27 +230,36 @@ def build_without_problems(*, collection: Collection, expected: int | None = Non
         NotBuildable: no image would be left, the owner's quota would be exceeded, or the database
             has no room.
     """
-    number = keep_number_of_problems(Collection.objects.get(pk=collection.pk))
-    if expected not in (None, number):
-        raise NotPossibleNow(
-            f"The list has changed: {number:,} files have a problem now. Check it again."
-        )
     with explain_full_disk(NO_ROOM_TO_EXCLUDE), transaction.atomic():
         hold_quota(collection.user)
         # Before its items, as a deletion locks them.
         collection = Collection.objects.select_for_update().get(pk=collection.pk)
-        bad = CollectionItem.objects.filter(collection=collection, is_excluded=False)
-        bad = bad.with_problems()
-        require_room(bad.count() * BYTES_PER_ITEM)
-        excluded = bad.update(is_excluded=True)
-        _count_items(collection)
-        if not collection.num_images:
-            raise NotBuildable("No image would be left in the archive.")
-        _count_excluded(collection)
-        collection.save(
-            update_fields=["num_images", "num_files", "num_bytes", "provenance", "updated_at"]
-        )
-        _queue_again(collection, from_states=(Status.FAILED,))
+        number = keep_number_of_problems(collection)
+        if expected in (None, number):
+            return _exclude_problems(collection, number)
+    raise _list_has_changed(number)
+
+
+def _list_has_changed(number: int) -> NotPossibleNow:
+    return NotPossibleNow(
+        f"The list has changed: {number:,} files have a problem now. Check it again."
+    )
+
+
+def _exclude_problems(collection: Collection, number: int) -> int:
+    require_room(number * BYTES_PER_ITEM)
+    excluded: int = collection.items.included().with_problems().update(is_excluded=True)
+    if excluded != number:
+        raise _list_has_changed(excluded)
+    collection.builds.newest().update(num_problems=0)
+    _count_items(collection)
+    if not collection.num_images:
+        raise NotBuildable("No image would be left in the archive.")
+    _count_excluded(collection)
+    collection.save(
+        update_fields=["num_images", "num_files", "num_bytes", "provenance", "updated_at"]
+    )
+    _queue_again(collection, from_states=(Status.FAILED,))
     return excluded
 
 

@@ -245,21 +245,23 @@ class FileCache:
         return is_within and has_room(self._root, num_bytes, num_files)
 
     def _evict(self, num_bytes: int, num_files: int) -> None:
+        # First, as what comes while files are counted may be on no list else.
+        needed, has_repeated = self._add_promised(num_bytes, num_files), False
         while True:
-            # Before, as what comes while files are counted may be on no list else.
-            needed = self._add_promised(num_bytes, num_files)
             oldest = self._count()
             if self._remove(oldest, *needed):
                 return
+            # What came meanwhile was counted twice.
+            needed = self._add_promised(num_bytes, num_files)
             if len(oldest) == _MOST_IN_MEMORY:
                 continue
-            # What came meanwhile was counted twice.
-            if self._fits(*self._add_promised(num_bytes, num_files)):
-                return
-            raise CacheFull(
-                f"the server's room for fetched files ({file_size(self._max_bytes)}) is full "
-                "of files that other builds are using"
-            )
+            # Only once more, as files may come for hours.
+            if has_repeated or not self._fits(*needed):
+                raise CacheFull(
+                    f"the server's room for fetched files ({file_size(self._max_bytes)}) is full "
+                    "of files that other builds are using"
+                )
+            has_repeated = True
 
     def _count(self) -> list[_Entry]:
         """Count what is there; what is in no use, the longest unused first, as far as memory goes.

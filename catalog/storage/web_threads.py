@@ -75,10 +75,10 @@ class FewAtATime:
         self._counting = threading.Lock()
 
     @contextmanager
-    def turn(self, client: str = "") -> Iterator[None]:
+    def turn(self, client: str = "", *, waits: bool = True) -> Iterator[None]:
         """Raises NoThreadLeft: it is not this client's turn soon."""
         with self._place(client):
-            if not self._working.acquire(timeout=self.wait_seconds):
+            if not self._working.acquire(timeout=self.wait_seconds if waits else 0):
                 raise NoThreadLeft
             try:
                 yield

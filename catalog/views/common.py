@@ -54,24 +54,26 @@ def bound_searches(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespo
 
 
 @contextmanager
-def bound_search(request: HttpRequest, params: QueryDict) -> Iterator[None]:
-    """A search that holds up no other pages. Raises NoThreadLeft."""
-    if not _lists.acquire(timeout=LIST_SECONDS):
+def bound_search(request: HttpRequest, params: QueryDict, *, waits: bool = True) -> Iterator[None]:
+    """A search that holds up no other pages. Raises NoThreadLeft, at once if it does not wait."""
+    if not _lists.acquire(timeout=LIST_SECONDS if waits else 0):
         raise NoThreadLeft
     try:
-        with take_turn(request, if_needed=_is_large(params)):
+        with take_turn(request, if_needed=_is_large(params), waits=waits):
             yield
     finally:
         _lists.release()
 
 
 @contextmanager
-def take_turn(request: HttpRequest, *, if_needed: bool = True) -> Iterator[None]:
+def take_turn(
+    request: HttpRequest, *, if_needed: bool = True, waits: bool = True
+) -> Iterator[None]:
     """Be one of the few large searches of this process, if it is one. Raises NoThreadLeft."""
     if not if_needed or getattr(_mine, "has_turn", False):
         yield
         return
-    with hold_thread(), _large_searches.turn(getattr(request, "client", "")):
+    with hold_thread(), _large_searches.turn(getattr(request, "client", ""), waits=waits):
         _mine.has_turn = True
         try:
             yield

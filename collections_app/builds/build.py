@@ -37,7 +37,12 @@ from collections_app.builds.lease import (
     OnProgress,
     claim_build,
 )
-from collections_app.builds.outcome import fail_build, finish_build, give_up_replaced
+from collections_app.builds.outcome import (
+    fail_build,
+    finish_build,
+    give_up_replaced,
+    keep_number_of_problems,
+)
 from collections_app.builds.queue import notify_mailer, notify_verifier
 from collections_app.builds.time_limit import note_time_limit
 from collections_app.contents.tables import FilesReplaced, make_tables
@@ -89,6 +94,8 @@ def _build_or_fail(claim: Claim, on_progress: OnProgress) -> None:
         build_claimed(claim, on_progress=on_progress)
     except LeaseLost:
         logger.info("collection %s: this worker has lost its lease", claim.collection.uuid)
+        # It may have changed them since whoever took the build counted.
+        keep_number_of_problems(claim.collection)
     except BuildFailed as error:
         fail_claimed(claim, error)
     except OverQuota as error:
@@ -121,7 +128,7 @@ def build_claimed(claim: Claim, *, on_progress: OnProgress = lambda done: None) 
         SoftTimeLimitExceeded: it takes too long.
     """
     collection = claim.collection
-    _clear_problems(collection)
+    _clear_problems(claim)
     heartbeat = Heartbeat(claim, on_progress)
     _fetch(claim, heartbeat)
     # To read all items, as these and the tables do, takes tens of seconds where 200,000 have
@@ -218,12 +225,13 @@ def _estimate_size(collection: Collection) -> int:
     return collection.num_bytes + overhead + UNCOMPRESSED * (sums["metadata"] or 0)
 
 
-def _clear_problems(collection: Collection) -> None:
+def _clear_problems(claim: Claim) -> None:
     """Forget the problems of the last build, except those of excluded items."""
-    bad = collection.items.filter(is_excluded=False).with_problems()
+    bad = claim.collection.items.filter(is_excluded=False).with_problems()
     if number := bad.count():
         require_room(number * BYTES_PER_ITEM)
         bad.update(problem="")
+    Build.objects.claimed_by(claim.token).update(num_problems=0)
 
 
 def _write(claim: Claim, fingerprint: str, expected_size: int, heartbeat: Heartbeat) -> int:
@@ -315,3 +323,5 @@ def fail_claimed(claim: Claim, error: BuildFailed) -> None:
     logger.warning("collection %s: %s", claim.collection.uuid, outcome)
     if failed:
         notify_mailer()
+    else:
+        keep_number_of_problems(claim.collection)

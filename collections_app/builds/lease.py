@@ -77,7 +77,6 @@ def claim_build(*, collection_id: int) -> Claim | None:
             bytes_to_fetch=0,
             bytes_fetched=0,
             bytes_rounded_up=0,
-            num_problems=0,
         )
     try:
         with asking_briefly():  # before the first heartbeat
@@ -128,6 +127,7 @@ class Heartbeat:
             "images_to_fetch": of_images,
             "bytes_to_fetch": max(of_size, size),
             "bytes_rounded_up": rounded_up,
+            "num_problems": self._missing,
         }
         self.touch()
 
@@ -162,7 +162,6 @@ class Heartbeat:
             lease_expires_at=_lease_end(),
             progress_images=min(images, collection.num_images),
             progress_bytes=size,
-            num_problems=self._missing,
             **self._writing,
             **self._fetching,
         )

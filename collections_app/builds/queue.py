@@ -29,8 +29,10 @@ def add_build(
     now = timezone.now()
     # Counts for the owner's limit of a day until the build knows better.
     to_fetch = count_items_to_fetch(collection).num_bytes if collection.options.get(FETCH) else 0
+    last = collection.last_build
     build = Build.objects.create(
         collection=collection,
+        num_problems=last.num_problems if last else 0,
         queued_at=now,
         notified_at=now,
         replaces=replaces or {},

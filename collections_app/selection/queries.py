@@ -141,9 +141,8 @@ COUNT_TO_FETCH = f"""
 """  # noqa: S608 - our own words  # nosec
 
 # The ending of a single file's address that its id does not have, such as ".nii.gz"; before or in a
-# query, which keys of buckets have none of, only one of images, not ".php" nor that of a host.
-_TEXTS = {".html", ".htm", ".json", ".xml", ".txt", ".md"}
-_SUFFIXES = sorted({*NO_DICOM_SUFFIXES, *DICOM_SUFFIXES, ".ima"} - _TEXTS)
+# query, which keys of buckets have none of, only one of files, not ".php" nor that of a host.
+_SUFFIXES = sorted({*NO_DICOM_SUFFIXES, *DICOM_SUFFIXES, ".ima"} - {".html", ".htm"})
 _FILES = "|".join(each.replace(".", r"\.") for each in _SUFFIXES)
 _ENDING = rf"""
     CASE WHEN metadata_json ->> 'remote_url' ~ '^https?://.*[?#]'

@@ -15,6 +15,7 @@ from django.conf import settings as conf
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
+from collections_app.builds.problems import count_problems
 from collections_app.models import Build, Collection, Status
 from collections_app.storage import archive_file, archive_store
 from collections_app.tests.factories import image_file, make_dataset
@@ -62,6 +63,7 @@ class Collections(RandomActions):
             assert unfinished[each.pk] == (each.status == Status.PENDING)
             assert each.num_images + each.num_excluded == len(each.items.all())
             assert sum(item.is_excluded for item in each.items.all()) == each.num_excluded
+            assert count_problems(each) == each.items.included().with_problems().count()
             latest = max(each.builds.all(), key=lambda build: build.pk)
             assert latest.attempts <= conf.BUILD_MAX_ATTEMPTS
 

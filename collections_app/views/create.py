@@ -51,8 +51,9 @@ def collection_new(request: HttpRequest) -> HttpResponse:
     """Show what will be frozen; a POST creates the collection."""
     if request.method == "POST":
         return _create(request)
-    filters = ImageFilterSet(request.GET)
-    return _show_selection(request, filters, form=None)
+    # A form that is refused is shown again whatever else runs: what was filled in would be lost.
+    with bound_search(request, request.GET):
+        return _show_selection(request, ImageFilterSet(request.GET), form=None)
 
 
 def _show_selection(
@@ -67,18 +68,6 @@ def _show_selection(
 
     Raises NoThreadLeft.
     """
-    # Its filters are described as those of a list are, and cost as much.
-    with bound_search(request, filters.data):
-        return _render_selection(request, filters, form, chosen or {}, refusal)
-
-
-def _render_selection(
-    request: HttpRequest,
-    filters: ImageFilterSet,
-    form: NewCollectionForm | None,
-    chosen: dict[str, Any],
-    refusal: str,
-) -> HttpResponse:
     # To read words of texts and to look for room take a second each, whoever asks.
     with take_turn(request):
         summary = None if filters.problems else summarize_selection(filters)
@@ -90,7 +79,7 @@ def _render_selection(
     user = request.user if request.user.is_authenticated else None
     over_fetch = explain_fetch_limits(user, to_fetch)
     initial |= {"fetch": bool(to_fetch.num_images) and not over_fetch}
-    initial = chosen | initial | {"title": (chosen or initial)["title"]}
+    initial = (chosen or {}) | initial | {"title": (chosen or initial)["title"]}
     if refusal and not over_quota:  # which the page explains beside the button
         messages.error(request, refusal)
     context = {

@@ -33,7 +33,7 @@ from collections_app.builds.progress import describe_progress, refresh_seconds
 from collections_app.contents.tables import count_availability
 from collections_app.models import Collection, Reason, Status
 from collections_app.notices.page import expect_notices, mark_shown
-from collections_app.provenance_keys import DATASETS, WORDS
+from collections_app.provenance_keys import DATASETS, UNDERSTOOD, WORDS
 from collections_app.selection.fingerprint import compute_fingerprint, describe_program
 from collections_app.selection.quotas import describe_usage
 from collections_app.selection.readings import (
@@ -100,9 +100,9 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _read_again(request: HttpRequest, collection: Collection) -> list[ChangedReading] | None:
     """The words that mean something else now; None while too many searches run."""
-    if not collection.query_text:
+    if not collection.query_text or not collection.provenance.get(UNDERSTOOD):
         return []
-    with suppress(NoThreadLeft), bound_search(request, search_of(collection)):
+    with suppress(NoThreadLeft), bound_search(request, search_of(collection), waits=False):
         return find_changed_readings(collection)
     return None
 

@@ -60,9 +60,10 @@ def test_no_long_text_is_given_back_to_a_stranger(path: str) -> None:
     assert Client().post(path, longer).status_code == 400
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("path", ["/nope/", "/healthz/"])
-def test_an_error_page_gives_no_long_query_back(visitor: Client, path: str, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/nope/"), ("POST", "/nope/"), ("POST", "/healthz/")]
+)
+def test_an_error_page_gives_no_long_query_back(visitor: Client, method: str, path: str) -> None:
     short, long = (visitor.generic(method, f"{path}?{'<' * number}") for number in (1, 7_000))
     assert len(long.content) == len(short.content)
 

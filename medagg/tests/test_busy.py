@@ -134,8 +134,8 @@ def test_other_pages_are_answered_whatever_lists_cost(client: Client) -> None:
         lists = ("/images/", "/datasets/", "/datasets.json", "/datasets.csv", "/collections/new/")
         for path in lists:
             assert client.get(path).status_code == 503, path
-        for path in ("/", "/healthz/", "/collections/", "/accounts/login/"):
-            assert client.get(path, follow=True).status_code == 200, path
+        for path in ("/", "/healthz/", "/accounts/login/"):
+            assert client.get(path).status_code == 200, path
     assert client.get("/images/").status_code == 200
 
 

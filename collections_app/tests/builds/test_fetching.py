@@ -998,26 +998,33 @@ def test_a_file_that_has_come_is_promised_no_more(s3: S3Server) -> None:
             pass
 
 
-def test_a_full_cache_is_counted_once_however_many_files_come_meanwhile(
+def test_a_full_cache_is_not_counted_for_as_long_as_files_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours, theirs = FileCache(tmp_path, max_bytes=2 * BLOCK), FileCache(tmp_path)
-    count, counted = FileCache._count, 0
+    ours, theirs = FileCache(tmp_path, max_bytes=6 * BLOCK), FileCache(tmp_path)
+    count, counted, shelf = FileCache._count, 0, tmp_path / "ab"
+    shelf.mkdir()
 
-    def count_while_files_come(cache: FileCache) -> Any:
+    def count_while_a_file_comes(cache: FileCache) -> Any:
         nonlocal counted
         counted += 1
+        (shelf / f"{counted}").write_bytes(bytes(BLOCK))
+        (tmp_path / f"{time.monotonic_ns()}-in-use").hardlink_to(shelf / f"{counted}")
         room.take(BLOCK)
         return count(cache)
 
-    with theirs.reserve(4 * [BLOCK]) as room:
-        monkeypatch.setattr(FileCache, "_count", count_while_files_come)
+    with theirs.reserve(8 * [BLOCK]) as room:
+        monkeypatch.setattr(FileCache, "_count", count_while_a_file_comes)
         with pytest.raises(CacheFull), ours.reserve([BLOCK]):
             pass
         assert counted == 1, "it does not fit, whatever has come"
-        room.take(BLOCK)
-        with ours.reserve([BLOCK]):
-            assert counted == 2, "it fits, as what has come meanwhile is promised no more"
+    with theirs.reserve(4 * [BLOCK]) as room:
+        for file in shelf.iterdir():
+            file.unlink()
+        counted = 0
+        with pytest.raises(CacheFull), ours.reserve([BLOCK, BLOCK]):
+            pass
+        assert counted == 2, "it may have been counted twice"
 
 
 def test_two_builds_that_fetch_the_same_at_once_have_one_copy(

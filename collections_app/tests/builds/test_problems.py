@@ -16,8 +16,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from catalog.storage.transfers import MAX_TRANSFERS, Transfer
+from collections_app.builds.build import build_collection
+from collections_app.builds.lease import LeaseLost
 from collections_app.builds.problems import ROWS_PER_CHUNK
 from collections_app.models import Collection
+from collections_app.services import cancel_build, retry_collection
 from collections_app.tests.factories import UserFactory, make_collection, make_dataset
 from collections_app.tests.ready_archives import sign_in
 from collections_app.tests.states import as_failed, as_ready, change, make_large
@@ -179,6 +182,28 @@ def test_no_page_counts_the_problems_of_a_large_collection(client: Client, owner
             assert "15" in get(client, f"/collections/{collection.uuid}/{tail}")
         asked = [each["sql"] for each in queries if "collectionitem" in each["sql"]]
         assert not [sql for sql in asked if "COUNT(" in sql and "problem" in sql]
+
+
+def test_the_number_is_true_until_a_worker_looks_again_and_once_it_has_lost_the_build(
+    client: Client, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = as_failed(make_collection("", user=owner), num_bad=2)
+    retry_collection(collection=collection)
+    path = f"/collections/{collection.uuid}/problems/"
+    assert 'data-total="2"' in get(client, path)
+
+    def find_one_and_lose_the_build(*args: Any) -> None:
+        collection.items.filter(position=3).update(problem="the file is missing")
+        cancel_build(collection=Collection.objects.get(pk=collection.pk))
+        collection.items.filter(position=1).update(problem="the file is missing")
+        raise LeaseLost
+
+    monkeypatch.setattr("collections_app.builds.build._fetch", find_one_and_lose_the_build)
+    build_collection(collection_id=collection.pk)
+    html = get(client, collection.get_absolute_url())
+    assert "Build without these 2" in html
+    assert len(shown(html)) == 2
+    assert 'data-total="2"' in get(client, path)
 
 
 def test_without_problems_the_lists_are_empty(client: Client, owner: Any) -> None:

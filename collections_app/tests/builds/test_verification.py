@@ -23,6 +23,7 @@ from catalog.tests.factories import dataset_folder
 from collections_app.archive.reader import ArchiveReader, FileCheck
 from collections_app.builds import verification
 from collections_app.builds.build import build_collection
+from collections_app.builds.problems import count_problems
 from collections_app.builds.verification import (
     CHANGED,
     MISSING,
@@ -124,8 +125,9 @@ def test_excluded_items_are_not_verified_and_a_limit_is_not_asked_for_again(
     expire_collection(collection=collection)
     retry_collection(collection=collection)
     verify(build(collection))
+    assert count_problems(collection) == 1
     settings.COLLECTION_MAX_BYTES = 1
-    build_without_problems(collection=collection)
+    build_without_problems(collection=collection, expected=1)
     collection = verify(build(Collection.objects.get(pk=collection.pk)))
     assert collection.archive_sha256
     assert "missing.csv" in read_archive(collection)

@@ -277,7 +277,7 @@ def test_names_have_the_endings_of_addresses() -> None:
         "https://lan/5.dcm.gz?raw": ".dcm.gz",
         "https://lan/get.php?file=6.nrrd": ".nrrd",
         "https://lan/view.html?file=7.czi": ".czi",
-        "https://lan/get.json?file=7.dcm": ".dcm",
+        "https://lan/labels.xml?download=1": ".xml",
         "https://lan/get.php?id=8": "",
         "https://lan/get.php?file=8.png&of=8.csv": ".png",
         "https://lan.md?id=9": "",
