@@ -63,7 +63,7 @@ def collection_download(request: HttpRequest, uuid: UUID) -> HttpResponse | File
         kind = "missing" if trouble.is_missing else "damaged"
         return _no_archive(request, collection, status=HTTPStatus.GONE, trouble=kind)
     except StorageTrouble as error:
-        logger.error("the archive %s cannot be downloaded: %s", collection.archive_path, error)
+        logger.warning("the archive %s cannot be downloaded: %s", collection.archive_path, error)
         status = HTTPStatus.SERVICE_UNAVAILABLE
         response = _no_archive(request, collection, status=status, trouble="storage")
         response["Retry-After"] = str(RETRY_SECONDS)
