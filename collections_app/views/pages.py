@@ -20,7 +20,7 @@ from catalog.search.filter_choices import ANY_KIND
 from catalog.search.query_strings import params_from_frozen
 from catalog.storage.transfers import NoRoom, TooManyTransfers, spool_transfer
 from catalog.storage.web_threads import NoThreadLeft
-from catalog.views.common import bound_search
+from catalog.views.common import bound_search, take_turn
 from collections_app.builds.expiry import describe_expiry
 from collections_app.builds.problems import (
     PROBLEMS_PER_PAGE,
@@ -31,7 +31,7 @@ from collections_app.builds.problems import (
 )
 from collections_app.builds.progress import describe_progress, refresh_seconds
 from collections_app.contents.tables import count_availability
-from collections_app.models import Collection, Reason, Status
+from collections_app.models import Collection, CollectionItem, Reason, Status
 from collections_app.notices.page import expect_notices, mark_shown
 from collections_app.provenance_keys import DATASETS, UNDERSTOOD, WORDS
 from collections_app.selection.fingerprint import compute_fingerprint, describe_program
@@ -88,7 +88,7 @@ def collection_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         expect_notices(request.session)
     mark_shown(request.session, collection)
     page = paginate_items(collection, request.GET.get("page"))
-    context = _status_context(collection) | {
+    context = _status_context(request, collection) | {
         "page": page,
         "active_slugs": _active_slugs(collection),
         "search_again": _search_again(collection),
@@ -137,15 +137,20 @@ def collection_status(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The part of the page that changes while the archive is built."""
     collection = get_collection(request, uuid)
     mark_shown(request.session, collection)
-    return render(request, "collections/_status.html", _status_context(collection))
+    return render(request, "collections/_status.html", _status_context(request, collection))
 
 
-def _status_context(collection: Collection) -> dict[str, Any]:
+def _status_context(request: HttpRequest, collection: Collection) -> dict[str, Any]:
     has_failed = collection.status == Status.FAILED
     is_ready = collection.status == Status.READY
     build = collection.last_build if has_failed or is_ready else None
     reason = build.reason if build else ""
-    bad = list_problems(collection, is_excluded=False)[:PROBLEMS_PER_PAGE] if has_failed else []
+    num_problems = count_problems(collection) if has_failed or reason else 0
+    bad: list[CollectionItem] = []
+    if has_failed and num_problems:
+        # While somebody's snapshot is old, as in a backup, the index has those that are gone, too.
+        with suppress(NoThreadLeft), take_turn(request, waits=False):
+            bad = list(list_problems(collection, is_excluded=False)[:PROBLEMS_PER_PAGE])
     return {
         "collection": collection,
         "progress": describe_progress(collection),
@@ -156,7 +161,7 @@ def _status_context(collection: Collection) -> dict[str, Any]:
         # A ready collection whose last build has a reason is ready with the archive from before.
         "not_rebuilt": Reason(reason) if is_ready and reason else None,
         "problems": bad,
-        "num_problems": count_problems(collection) if has_failed or reason else 0,
+        "num_problems": num_problems,
         "num_excluded": collection.num_excluded,
         "rebuild_differs": _rebuild_differs(collection),
         "files": count_availability(collection),

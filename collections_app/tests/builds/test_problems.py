@@ -16,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from catalog.storage.transfers import MAX_TRANSFERS, Transfer
+from catalog.views import common
 from collections_app.builds.build import build_collection
 from collections_app.builds.lease import LeaseLost
 from collections_app.builds.problems import ROWS_PER_CHUNK
@@ -204,6 +205,20 @@ def test_the_number_is_true_until_a_worker_looks_again_and_once_it_has_lost_the_
     assert "Build without these 2" in html
     assert len(shown(html)) == 2
     assert 'data-total="2"' in get(client, path)
+
+
+def test_while_large_searches_run_problems_are_counted_and_not_listed(
+    client: Client, owner: Any
+) -> None:
+    path = as_failed(make_collection("", user=owner), num_bad=2).get_absolute_url()
+    with ExitStack() as turns:
+        for number in range(2):
+            turns.enter_context(common._large_searches.turn(f"192.0.2.{number}"))
+        html = get(client, path)
+    assert not shown(html)
+    assert "Too many searches run at the moment to list them" in html
+    assert "Show all 2" in html
+    assert len(shown(get(client, path))) == 2
 
 
 def test_without_problems_the_lists_are_empty(client: Client, owner: Any) -> None:
