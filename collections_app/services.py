@@ -237,20 +237,19 @@ def build_without_problems(*, collection: Collection, expected: int | None = Non
         number = keep_number_of_problems(collection)
         if expected in (None, number):
             return _exclude_problems(collection, number)
-    raise _list_has_changed(number)
+    raise NotPossibleNow(explain_changed_list(number))
 
 
-def _list_has_changed(number: int) -> NotPossibleNow:
-    return NotPossibleNow(
-        f"The list has changed: {number:,} files have a problem now. Check it again."
-    )
+def explain_changed_list(number: int) -> str:
+    """Why nothing is excluded where another number of files was shown."""
+    return f"The list has changed: {number:,} files have a problem now. Check it again."
 
 
 def _exclude_problems(collection: Collection, number: int) -> int:
     require_room(number * BYTES_PER_ITEM)
     excluded: int = collection.items.included().with_problems().update(is_excluded=True)
     if excluded != number:
-        raise _list_has_changed(excluded)
+        raise NotPossibleNow(explain_changed_list(excluded))
     collection.builds.newest().update(num_problems=0)
     _count_items(collection)
     if not collection.num_images:

@@ -122,7 +122,6 @@ def fail_archive(
         if not with_same_archive(collection).update(**values):
             return False
         collection.builds.newest().update(reason=reason)
-        keep_number_of_problems(collection)
     return True
 
 

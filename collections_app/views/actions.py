@@ -89,8 +89,7 @@ def collection_build_without(request: HttpRequest, uuid: UUID) -> HttpResponse:
     # Another build may have found as many others.
     is_of_last = request.POST.get("build", last_build) == last_build
     if request.POST.get("expected") != str(num_problems) or not is_of_last:
-        reason = f"The list has changed: {num_problems:,} files have a problem now. Check it again."
-        return _refuse(request, collection, reason)
+        return _refuse(request, collection, services.explain_changed_list(num_problems))
     if num_problems >= collection.num_images:
         return _refuse(request, collection, "No image would be left in the archive.")
     expect_notices(request.session)

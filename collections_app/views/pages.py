@@ -145,7 +145,7 @@ def _status_context(request: HttpRequest, collection: Collection) -> dict[str, A
     is_ready = collection.status == Status.READY
     build = collection.last_build if has_failed or is_ready else None
     reason = build.reason if build else ""
-    num_problems = count_problems(collection) if has_failed or reason else 0
+    num_problems = build.num_problems if build and (has_failed or reason) else 0
     bad: list[CollectionItem] = []
     if has_failed and num_problems:
         # While somebody's snapshot is old, as in a backup, the index has those that are gone, too.
