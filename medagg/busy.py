@@ -17,9 +17,9 @@ from catalog.storage.web_threads import FOR_PAGES, RETRY_SECONDS, FewAtATime, No
 
 # For a row that another request, an import or a build has locked.
 LOCK_SECONDS = 5
-# Whatever one user asks for leaves half of the threads to others. Forms wait for locks, as while a
-# large collection is deleted: those of all users take half of the threads, of one an eighth.
-_requests = FewAtATime(settings.WEB_THREADS, waiting=0, of_one=settings.WEB_THREADS // 2)
+# Whatever one user asks for takes a quarter of the threads. Forms wait for locks, as while a large
+# collection is deleted: those of all users take half of the threads, those of one an eighth.
+_requests = FewAtATime(settings.WEB_THREADS, waiting=0, of_one=max(1, FOR_PAGES))
 _forms = FewAtATime(2 * FOR_PAGES, waiting=0, of_one=max(1, FOR_PAGES // 2))
 # The kernel takes so many bytes of an answer at once, also where it limits send buffers to the
 # usual 212,992 and a client's packets are tiny: a shorter one holds no thread if it is not read.

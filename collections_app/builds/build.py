@@ -40,6 +40,7 @@ from collections_app.builds.lease import (
 from collections_app.builds.outcome import (
     fail_build,
     finish_build,
+    forget_problems,
     give_up_replaced,
     keep_number_of_problems,
 )
@@ -84,12 +85,13 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
         return
     with note_time_limit():
         try:
-            _build_or_fail(claim, on_progress)
+            build_or_fail(claim, on_progress=on_progress)
         finally:
             release_files(claim)
 
 
-def _build_or_fail(claim: Claim, on_progress: OnProgress) -> None:
+def build_or_fail(claim: Claim, *, on_progress: OnProgress = lambda done: None) -> None:
+    """Build a claimed collection; a build that is still this worker's has ended after it."""
     try:
         build_claimed(claim, on_progress=on_progress)
     except LeaseLost:
@@ -227,11 +229,10 @@ def _estimate_size(collection: Collection) -> int:
 
 def _clear_problems(claim: Claim) -> None:
     """Forget the problems of the last build, except those of excluded items."""
-    bad = claim.collection.items.filter(is_excluded=False).with_problems()
-    if number := bad.count():
+    if number := claim.collection.items.included().with_problems().count():
         require_room(number * BYTES_PER_ITEM)
-        bad.update(problem="")
-    Build.objects.claimed_by(claim.token).update(num_problems=0)
+    if not forget_problems(collection=claim.collection, token=claim.token):
+        raise LeaseLost
 
 
 def _write(claim: Claim, fingerprint: str, expected_size: int, heartbeat: Heartbeat) -> int:

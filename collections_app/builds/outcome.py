@@ -132,6 +132,17 @@ def keep_number_of_problems(collection: Collection) -> int:
     return number
 
 
+def forget_problems(*, collection: Collection, token: UUID) -> bool:
+    """Begin with no problems but those of excluded items; False if the claim is no longer valid."""
+    with transaction.atomic():
+        # Nobody takes the build meanwhile: the problems would be those that its next worker found.
+        _lock(collection)
+        is_mine = bool(Build.objects.claimed_by(token).update(num_problems=0))
+        if is_mine:
+            collection.items.included().with_problems().update(problem="")
+    return is_mine
+
+
 def rebuild_archive(*, collection: Collection) -> bool:
     """Queue a new build of a ready collection; False if it has another archive now."""
     path = collection.archive_path

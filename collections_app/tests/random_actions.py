@@ -22,9 +22,8 @@ from hypothesis.stateful import (
 )
 
 from collections_app import services
-from collections_app.builds.build import build_claimed, build_collection, fail_claimed
-from collections_app.builds.failure import BuildFailed
-from collections_app.builds.lease import Claim, LeaseLost, claim_build
+from collections_app.builds.build import build_collection, build_or_fail
+from collections_app.builds.lease import Claim, claim_build
 from collections_app.builds.problems import count_problems
 from collections_app.builds.queue import BUILD_TASK, VERIFY_TASK
 from collections_app.builds.verification import verify_archive
@@ -165,12 +164,7 @@ class RandomActions(RuleBasedStateMachine):
     def finish_a_build(self, pick: int) -> None:
         """A slow worker continues; another may have its build by now."""
         claim = self.claims.pop(pick % len(self.claims))
-        try:
-            build_claimed(claim)
-        except LeaseLost:
-            pass
-        except BuildFailed as error:
-            fail_claimed(claim, error)
+        build_or_fail(claim)
         self._note_forged()
 
     @precondition(there_are(Status.READY))

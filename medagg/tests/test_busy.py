@@ -215,7 +215,7 @@ def test_whatever_one_user_asks_for_leaves_threads_to_others(client: Client) -> 
     user, other = UserFactory(), UserFactory()
     client.force_login(user)
     with contextlib.ExitStack() as stack:
-        for _ in range(settings.WEB_THREADS // 2):
+        for _ in range(settings.WEB_THREADS // 4):
             stack.enter_context(busy._requests.turn(str(user.pk)))
         assert client.get("/collections/").status_code == 503
         # A browser may ask for the pictures of a page at once.

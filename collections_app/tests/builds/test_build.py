@@ -25,9 +25,10 @@ from catalog.models import Dataset, Image
 from catalog.tests.factories import dataset_folder, make_searchable
 from collections_app.archive import writer
 from collections_app.builds import lease
-from collections_app.builds.build import build_claimed, build_collection
+from collections_app.builds.build import build_claimed, build_collection, build_or_fail
 from collections_app.builds.failure import BuildFailed
 from collections_app.builds.lease import RENEW_SECONDS, LeaseLost, claim_build
+from collections_app.builds.problems import count_problems
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Build, Collection, Reason
 from collections_app.services import (
@@ -278,6 +279,22 @@ def test_a_worker_with_a_lapsed_lease_deletes_its_file() -> None:
     collection.refresh_from_db()
     assert collection.archive_path == winner
     assert files_in_archive_root() == [winner]
+
+
+def test_a_worker_with_a_lapsed_lease_forgets_no_problem_that_another_has_found() -> None:
+    make_dataset(files=2)
+    collection = make_collection("")
+    slow = claim_build(collection_id=collection.pk)
+    assert slow is not None
+    past = timezone.now() - timedelta(seconds=1)
+    Build.objects.filter(collection=collection).update(lease_expires_at=past)
+    image_file(0).unlink()
+    build(collection)
+    assert collection.status == "failed"
+    build_or_fail(slow)
+    collection.refresh_from_db()
+    assert collection.items.with_problems().count() == 1
+    assert count_problems(collection) == 1
 
 
 def test_a_task_delivered_twice_builds_once() -> None:
