@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from catalog.search.filters import ImageFilterSet
+from catalog.search.snapshot import current_snapshot
 from catalog.search.understanding import understood_words
 from collections_app.archive import safe_name
 from collections_app.builds.expiry import lifetime
@@ -159,7 +160,8 @@ def _freeze(
             with transaction.atomic():
                 return filters, freeze_items(collection=collection, filters=filters)
         except CatalogChanged:
-            filters = ImageFilterSet(filters.data)
+            # Not what was before this change, while another thread reads it.
+            filters = ImageFilterSet(filters.data, snapshot=current_snapshot(max_age=0))
             check_expected(filters.total, expected_images)
         except CountsDiffer as error:
             logger.error("a selection could not be frozen: %s", error)

@@ -7,6 +7,7 @@ give a dataset and the vocabularies a new version with every change, so no chang
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,15 +80,25 @@ class Snapshot:
         return all(now.get(pk) == self.versions.get(pk) for pk in ids)
 
 
+class _Seen(NamedTuple):
+    """A snapshot, and the time of ``time.monotonic`` at which it was the catalog as it is."""
+
+    snapshot: Snapshot
+    at: float
+
+
 @dataclass(slots=True)
 class _Cache:
-    """What is reused when the next snapshot is made."""
+    """What was seen last, and what is reused when the next snapshot is made."""
 
-    snapshot: Snapshot | None = None
+    seen: _Seen | None = None
     datasets: dict[int, dict[str, Any]] = field(default_factory=dict)
     blocks: ProfileBlocks = field(default_factory=ProfileBlocks)
 
 
+# To read what has changed takes tenths of a second, and an import changes ten datasets in a second:
+# whoever comes meanwhile does not wait, unless what was seen last is older than that.
+MAX_AGE_SECONDS = 2.0
 _cache = _Cache()
 _lock = threading.Lock()
 
@@ -101,13 +112,33 @@ def read_stamp() -> Stamp:
         return Stamp(*cursor.fetchone())
 
 
-def current_snapshot() -> Snapshot:
-    """The catalog as it is now; costs a single small query when nothing has changed."""
-    stamp = read_stamp()
-    with _lock:
-        if _cache.snapshot is None or _cache.snapshot.stamp != stamp:
-            _cache.snapshot = _load(stamp)
-        return _cache.snapshot
+def current_snapshot(*, max_age: float = MAX_AGE_SECONDS) -> Snapshot:
+    """The catalog as it is now; costs a single small query when nothing has changed.
+
+    While another thread reads what has changed it is the catalog as it was, up to ``max_age``
+    seconds ago.
+    """
+    asked = time.monotonic()
+    if not _lock.acquire(blocking=False):
+        seen = _cache.seen
+        if seen and asked - seen.at < max_age:
+            return seen.snapshot
+        _lock.acquire()
+    try:
+        # What another thread has seen after this one asked is as new as what it would see itself.
+        if _cache.seen is None or _cache.seen.at < asked:
+            _cache.seen = _look(_cache.seen)
+        return _cache.seen.snapshot
+    finally:
+        _lock.release()
+
+
+def _look(seen: _Seen | None) -> _Seen:
+    """Read what has changed since, if anything has."""
+    now, stamp = time.monotonic(), read_stamp()
+    if seen and seen.snapshot.stamp == stamp:
+        return _Seen(seen.snapshot, now)
+    return _Seen(_load(stamp), now)
 
 
 def _load(stamp: Stamp) -> Snapshot:

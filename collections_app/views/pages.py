@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from catalog.models import Dataset
 from catalog.search.filter_choices import ANY_KIND
 from catalog.search.query_strings import params_from_frozen
+from catalog.search.snapshot import current_snapshot
 from catalog.storage.transfers import NoRoom, TooManyTransfers, spool_transfer
 from catalog.storage.web_threads import NoThreadLeft
 from catalog.views.common import bound_search, take_turn
@@ -44,7 +45,6 @@ from collections_app.selection.readings import (
 from collections_app.selection.summary import describe_kinds
 from collections_app.views.common import get_collection
 from collections_app.views.item_pages import paginate_items
-from vocab.lookup import current_vocabularies
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def _search_again(collection: Collection) -> str:
 
     The words of the search are as typed, and mean what they mean at present.
     """
-    vocabularies = current_vocabularies()
+    vocabularies = current_snapshot().vocabularies
     return params_from_frozen(collection.filter_snapshot, vocabularies).urlencode()
 
 

@@ -1,15 +1,19 @@
 """The snapshot always agrees with the database, whoever writes to it."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
 from django.http import QueryDict
+from django.test import Client
 
 from catalog.models import Dataset
 from catalog.profiles.building import rebuild_profiles
+from catalog.search import snapshot
 from catalog.search.filters import ImageFilterSet
-from catalog.search.snapshot import current_snapshot, read_stamp
+from catalog.search.snapshot import Snapshot, Stamp, current_snapshot, read_stamp
 from catalog.services import delete_dataset
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from vocab.models import Label
@@ -107,3 +111,65 @@ def test_another_connection_sees_a_change_when_it_is_committed() -> None:
         asking.join()
     assert seen == [1]
     assert total() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_is_read_once_by_however_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = DatasetFactory(slug="rays")
+    current_snapshot()
+    loads: list[Stamp] = []
+    load, is_over = snapshot._load, threading.Event()
+
+    def load_slowly(stamp: Stamp) -> Snapshot:
+        loads.append(stamp)
+        time.sleep(0.05)
+        return load(stamp)
+
+    def ask() -> None:
+        while not is_over.wait(0.001):
+            current_snapshot()
+        connection.close()
+
+    monkeypatch.setattr(snapshot, "_load", load_slowly)
+    with ThreadPoolExecutor(8) as visitors:
+        asking = [visitors.submit(ask) for _ in range(8)]
+        for year in range(2001, 2006):
+            Dataset.objects.filter(pk=dataset.pk).update(year=year)
+            current_snapshot(max_age=0)
+        is_over.set()
+    assert not any(each.exception() for each in asking)
+    assert len(loads) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_waits_for_what_another_thread_reads_unless_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = DatasetFactory(slug="rays", title="Old rays")
+    before = current_snapshot()
+    load, is_read, goes_on = snapshot._load, threading.Event(), threading.Event()
+
+    def load_when_told(stamp: Stamp) -> Snapshot:
+        is_read.set()
+        assert goes_on.wait(30)
+        return load(stamp)
+
+    def ask() -> Snapshot:
+        try:
+            return current_snapshot(max_age=0)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(snapshot, "_load", load_when_told)
+    Dataset.objects.filter(pk=dataset.pk).update(title="New rays")
+    with ThreadPoolExecutor(2) as others:
+        reading = others.submit(ask)
+        assert is_read.wait(30)
+        assert current_snapshot() is before
+        assert Client().get("/").status_code == 200
+        waiting = others.submit(ask)
+        time.sleep(0.2)
+        assert not waiting.done(), "what was seen last is too old for it"
+        goes_on.set()
+        assert list(waiting.result().titles.values()) == ["New rays"]
+        assert reading.result() is waiting.result() is current_snapshot()
