@@ -79,19 +79,24 @@ class ReadOrder:
 class Overlap:
     """Runs tasks in threads, each with its own connection; a context manager that waits for all.
 
-    Iterating yields the futures in order, each when it is done. Leaving the context early stops and
-    rolls back the running tasks, and cancels the others.
+    Iterating begins the tasks and yields their futures in order, each when it is done. Leaving the
+    context early stops and rolls back the running tasks, and cancels the others.
     """
 
     def __init__(self, tasks: Sequence[Callable[[], Any]], turns: ReadOrder) -> None:
-        self._turns = turns
+        self._tasks, self._turns = tasks, turns
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="import")
-        self.futures: list[Future[Any]] = [self._pool.submit(_run, task) for task in tasks]
+        self._may_begin = threading.Event()
+        self.futures: list[Future[Any]] = []
 
     def __enter__(self) -> "Overlap":
         return self
 
     def __iter__(self) -> Iterator[Future[Any]]:
+        # None begins before all are known: Ctrl-C may come at any place here, and stops them all.
+        for task in self._tasks:
+            self.futures.append(self._pool.submit(self._run, task))
+        self._may_begin.set()
         for future in self.futures:
             future.exception()  # waits
             yield future
@@ -99,18 +104,19 @@ class Overlap:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._turns.stop()
+        self._may_begin.set()
         # Repeated, as a thread between two queries is not affected.
         while under_way := [future for future in self.futures if not future.done()]:
             self._turns.cancel_queries()
             wait(under_way, timeout=CANCEL_SECONDS)
         self._pool.shutdown()
 
-
-def _run(task: Callable[[], Any]) -> Any:
-    try:
-        return task()
-    finally:
-        connection.close()
+    def _run(self, task: Callable[[], Any]) -> Any:
+        self._may_begin.wait()
+        try:
+            return task()
+        finally:
+            connection.close()
 
 
 def has_succeeded(future: Future[Any]) -> bool:

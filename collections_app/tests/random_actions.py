@@ -242,7 +242,7 @@ class RandomActions(RuleBasedStateMachine):
     @rule(pick=PICK, how=st.sampled_from(["deleted", "cut", "overwritten"]), at_once=st.booleans())
     def touch_an_archive(self, pick: int, how: str, at_once: bool) -> None:
         """Change an archive from outside; the sweep runs ``at_once`` or later."""
-        if paths := sorted(set(self._ready_paths())):
+        if paths := self._ready_paths():
             path = paths[pick % len(paths)]
             self.taken.add(path)
             file = archive_file(path)
@@ -272,7 +272,8 @@ class RandomActions(RuleBasedStateMachine):
         return number >= MIN_MISSING and all(missing[:number])
 
     def _ready_paths(self) -> list[str]:
-        ready = Collection.objects.filter(status=Status.READY)
+        # Not by their names, which are other ones when hypothesis tries the same again.
+        ready = Collection.objects.filter(status=Status.READY).order_by("pk")
         return list(ready.values_list("archive_path", flat=True))
 
     def _note_forged(self) -> None:

@@ -1,11 +1,13 @@
 """Two imports at once: in order, and whatever happens to one of them."""
 
+import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from catalog.management.overlap import Overlap, ReadOrder, Stopped, has_succeeded
 
@@ -65,18 +67,39 @@ def test_one_that_cannot_connect_does_not_hold_up_the_others(
     assert failed.count(True) == 1
 
 
-def test_leaving_early_stops_what_is_under_way() -> None:
+def test_ctrl_c_stops_what_has_just_begun() -> None:
     turns = ReadOrder()
+    stopped: list[int] = []
 
     def sleep(number: int) -> None:
-        with turns.wait_for(number) as pass_on, connection.cursor() as cursor:
-            pass_on()
-            cursor.execute("SELECT pg_sleep(60)")
+        if number == 0:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        try:
+            with turns.wait_for(number) as pass_on, connection.cursor() as cursor:
+                pass_on()
+                cursor.execute("SELECT pg_sleep(60)")
+        except (Stopped, OperationalError):
+            stopped.append(number)
 
-    with pytest.raises(KeyboardInterrupt), Overlap([partial(sleep, n) for n in range(3)], turns):
-        raise KeyboardInterrupt
-    with pytest.raises(Stopped):
-        turns.check()
+    tasks = [partial(sleep, number) for number in range(2)]
+    with pytest.raises(KeyboardInterrupt), Overlap(tasks, turns) as overlap:
+        list(overlap)
+    assert 0 in stopped
+
+
+def test_ctrl_c_while_threads_are_started_lets_none_begin() -> None:
+    turns, order = ReadOrder(), list[int]()
+
+    class Interrupted(list[Callable[[], object]]):
+        def __iter__(self) -> Iterator[Callable[[], object]]:
+            yield self[0]
+            time.sleep(0.2)
+            raise KeyboardInterrupt
+
+    tasks = Interrupted(make_tasks(turns, order, 2))
+    with pytest.raises(KeyboardInterrupt), Overlap(tasks, turns) as overlap:
+        list(overlap)
+    assert order == []
 
 
 def test_what_was_finished_is_told_from_what_was_not() -> None:
