@@ -21,26 +21,37 @@ SAMPLE_IMAGES, SAMPLE_PIXELS, SAMPLED_PROFILES = 5, 200, 200
 OTHER_MODALITY = "ot"
 
 
+# What the page says of a snapshot, made once for each.
+_last: tuple[Snapshot, dict[str, Any]] | None = None
+
+
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    snapshot = current_snapshot()
+    return render(request, "catalog/home.html", _describe_last(current_snapshot()))
+
+
+def _describe_last(snapshot: Snapshot) -> dict[str, Any]:
+    global _last
+    known = _last
+    if known is None or known[0] is not snapshot:
+        known = _last = (snapshot, _describe(snapshot))
+    return known[1]
+
+
+def _describe(snapshot: Snapshot) -> dict[str, Any]:
     pictures = pictures_of(snapshot).count()
     others = only_others(count_kinds(Rows(snapshot.images).count()))
-    return render(
-        request,
-        "catalog/home.html",
-        {
-            "num_datasets": len(snapshot.datasets),
-            "num_images": pictures.total,
-            "kinds": count_kinds(pictures),
-            "others": others,
-            "other_kinds": query_of_kinds(others),
-            "files": AvailabilityCounts.of(pictures),
-            "modalities": _count_by(snapshot, "modality"),
-            "areas": _count_by(snapshot, "area"),
-            "samples": _sample_images(),
-        },
-    )
+    return {
+        "num_datasets": len(snapshot.datasets),
+        "num_images": pictures.total,
+        "kinds": count_kinds(pictures),
+        "others": others,
+        "other_kinds": query_of_kinds(others),
+        "files": AvailabilityCounts.of(pictures),
+        "modalities": _count_by(snapshot, "modality"),
+        "areas": _count_by(snapshot, "area"),
+        "samples": _sample_images(),
+    }
 
 
 def _sample_images() -> list[Image]:

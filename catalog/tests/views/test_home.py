@@ -2,6 +2,7 @@
 
 import pytest
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from catalog.models import Dataset, Image
 from catalog.tests.factories import ImageFactory, add_file, make_searchable
@@ -26,3 +27,13 @@ def test_home_shows_a_picture_of_each_modality_that_is_here(client: Client, rays
     assert f'href="/images/{large.pk}/"' in html
     small = Image.objects.get(source_id="r-1")
     assert f'href="/images/{small.pk}/"' not in html, "too small to show off"
+
+
+def test_the_catalog_is_described_once_until_it_changes(
+    client: Client, rays: Dataset, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    get(client, "/")
+    with django_assert_num_queries(1):
+        get(client, "/")
+    Dataset.objects.filter(pk=rays.pk).update(is_active=False)
+    assert "modality=dx" not in get(client, "/")
