@@ -161,7 +161,7 @@ def _freeze(
                 return filters, freeze_items(collection=collection, filters=filters)
         except CatalogChanged:
             # Not what was before this change, while another thread reads it.
-            filters = ImageFilterSet(filters.data, snapshot=current_snapshot(max_age=0))
+            filters = ImageFilterSet(filters.data, snapshot=current_snapshot(waits=True))
             check_expected(filters.total, expected_images)
         except CountsDiffer as error:
             logger.error("a selection could not be frozen: %s", error)

@@ -46,13 +46,15 @@ def offer_datasets(filters: ImageFilterSet) -> list[Offer]:
     if not words:
         return []
     text = " ".join(map(str, words))
+    by_id = {ref.id: ref for ref in filters.snapshot.refs.values()}
     ranks = rank_datasets(text) or rank_similar_titles(text, filters.snapshot.refs)
+    # The database may have datasets that the snapshot does not have yet.
+    ranks = {pk: rank for pk, rank in ranks.items() if pk in by_id}
     if views:
         tell = _find_with_views(filters)
         ranks = {pk: rank for pk, rank in ranks.items() if pk not in tell}
     best = sorted(ranks, key=lambda pk: (-ranks[pk], pk))[:MAX_OFFERS]
     places = say_where(text, dataset_ids=best)
-    by_id = {ref.id: ref for ref in filters.snapshot.refs.values()}
     offers = []
     for pk in best:
         params = _params_for(filters, by_id[pk])

@@ -112,25 +112,20 @@ def read_stamp() -> Stamp:
         return Stamp(*cursor.fetchone())
 
 
-def current_snapshot(*, max_age: float = MAX_AGE_SECONDS) -> Snapshot:
+def current_snapshot(*, waits: bool = False) -> Snapshot:
     """The catalog as it is now; costs a single small query when nothing has changed.
 
-    While another thread reads what has changed it is the catalog as it was, up to ``max_age``
-    seconds ago.
+    While another thread reads what has changed it is the catalog as it was, up to two seconds ago,
+    unless the caller ``waits``.
     """
-    asked = time.monotonic()
-    if not _lock.acquire(blocking=False):
-        seen = _cache.seen
-        if seen and asked - seen.at < max_age:
-            return seen.snapshot
-        _lock.acquire()
-    try:
+    asked, seen = time.monotonic(), _cache.seen
+    if seen and _lock.locked() and not waits and asked - seen.at < MAX_AGE_SECONDS:
+        return seen.snapshot
+    with _lock:
         # What another thread has seen after this one asked is as new as what it would see itself.
         if _cache.seen is None or _cache.seen.at < asked:
             _cache.seen = _look(_cache.seen)
         return _cache.seen.snapshot
-    finally:
-        _lock.release()
 
 
 def _look(seen: _Seen | None) -> _Seen:

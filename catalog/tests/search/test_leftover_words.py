@@ -14,6 +14,7 @@ from catalog.models import Dataset, Image
 from catalog.search.facets import count_image_facets
 from catalog.search.filters import ImageFilterSet
 from catalog.search.filters.fields import MAX_QUERY_WORDS
+from catalog.search.offers import offer_datasets
 from catalog.search.understanding import understood_words
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.search.selecting import select
@@ -251,3 +252,11 @@ def test_signs_that_stand_for_many_count_as_many(client: Client, address: str, s
 def test_an_id_with_points_is_one_word(client: Client) -> None:
     ids = " ".join(f"1.3.6.1.4.1.14519.5.2.1.7009.2403.{number}" for number in range(7))
     assert client.get("/images/", {"q": ids}).status_code == 200
+
+
+def test_a_dataset_that_is_not_in_the_snapshot_yet_is_not_offered() -> None:
+    asked = QueryDict("q=zebras")
+    before = ImageFilterSet(asked)
+    DatasetFactory(slug="safari", title="Safari", description="Zebras and gnus.")
+    assert offer_datasets(before) == []
+    assert [offer.dataset.code for offer in offer_datasets(ImageFilterSet(asked))] == ["safari"]
