@@ -6,8 +6,6 @@ from the database and then reloads only the datasets that have changed since. Da
 give a dataset and the vocabularies a new version with every change, so no change is missed.
 """
 
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +27,7 @@ from catalog.search.filter_choices import (
 from catalog.search.image_columns import make_images
 from catalog.search.profile_blocks import ProfileBlocks
 from catalog.search.query import NamedDataset, Spellings
+from catalog.search.shared import Shared
 from vocab.lookup import Vocabularies, current_vocabularies
 from vocab.text import TermRef
 
@@ -80,27 +79,15 @@ class Snapshot:
         return all(now.get(pk) == self.versions.get(pk) for pk in ids)
 
 
-class _Seen(NamedTuple):
-    """A snapshot, and the time of ``time.monotonic`` at which it was the catalog as it is."""
-
-    snapshot: Snapshot
-    at: float
-
-
 @dataclass(slots=True)
 class _Cache:
-    """What was seen last, and what is reused when the next snapshot is made."""
+    """What is reused when the next snapshot is made."""
 
-    seen: _Seen | None = None
     datasets: dict[int, dict[str, Any]] = field(default_factory=dict)
     blocks: ProfileBlocks = field(default_factory=ProfileBlocks)
 
 
-# To read what has changed takes tenths of a second, and an import changes ten datasets in a second:
-# whoever comes meanwhile does not wait, unless what was seen last is older than that.
-MAX_AGE_SECONDS = 2.0
 _cache = _Cache()
-_lock = threading.Lock()
 
 
 def read_stamp() -> Stamp:
@@ -118,22 +105,16 @@ def current_snapshot(*, waits: bool = False) -> Snapshot:
     While another thread reads what has changed it is the catalog as it was, up to two seconds ago,
     unless the caller ``waits``.
     """
-    asked, seen = time.monotonic(), _cache.seen
-    if seen and _lock.locked() and not waits and asked - seen.at < MAX_AGE_SECONDS:
-        return seen.snapshot
-    with _lock:
-        # What another thread has seen after this one asked is as new as what it would see itself.
-        if _cache.seen is None or _cache.seen.at < asked:
-            _cache.seen = _look(_cache.seen)
-        return _cache.seen.snapshot
+    return _shared.get(waits=waits)
 
 
-def _look(seen: _Seen | None) -> _Seen:
+def _look(seen: Snapshot | None) -> Snapshot:
     """Read what has changed since, if anything has."""
-    now, stamp = time.monotonic(), read_stamp()
-    if seen and seen.snapshot.stamp == stamp:
-        return _Seen(seen.snapshot, now)
-    return _Seen(_load(stamp), now)
+    stamp = read_stamp()
+    return seen if seen and seen.stamp == stamp else _load(stamp)
+
+
+_shared = Shared(_look)
 
 
 def _load(stamp: Stamp) -> Snapshot:

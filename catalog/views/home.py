@@ -1,6 +1,6 @@
 """The first page: what the catalog has."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +12,7 @@ from catalog.search.availability import AvailabilityCounts
 from catalog.search.columns import Rows
 from catalog.search.facets import count_term_uses
 from catalog.search.kinds import count_kinds, pictures_of, query_of_kinds
+from catalog.search.shared import Shared
 from catalog.search.snapshot import Snapshot, current_snapshot
 from catalog.wording.object_counts import only_others
 from vocab.models import Kind
@@ -21,27 +22,24 @@ SAMPLE_IMAGES, SAMPLE_PIXELS, SAMPLED_PROFILES = 5, 200, 200
 OTHER_MODALITY = "ot"
 
 
-# What the page says of a snapshot, made once for each.
-_last: tuple[Snapshot, dict[str, Any]] | None = None
+class _Described(NamedTuple):
+    snapshot: Snapshot
+    context: dict[str, Any]
 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    return render(request, "catalog/home.html", _describe_last(current_snapshot()))
+    return render(request, "catalog/home.html", _described.get().context)
 
 
-def _describe_last(snapshot: Snapshot) -> dict[str, Any]:
-    global _last
-    known = _last
-    if known is None or known[0] is not snapshot:
-        known = _last = (snapshot, _describe(snapshot))
-    return known[1]
-
-
-def _describe(snapshot: Snapshot) -> dict[str, Any]:
+def _describe(last: _Described | None) -> _Described:
+    """What the page says of the catalog, made once for each of its states."""
+    snapshot = current_snapshot()
+    if last and last.snapshot is snapshot:
+        return last
     pictures = pictures_of(snapshot).count()
     others = only_others(count_kinds(Rows(snapshot.images).count()))
-    return {
+    context = {
         "num_datasets": len(snapshot.datasets),
         "num_images": pictures.total,
         "kinds": count_kinds(pictures),
@@ -52,6 +50,10 @@ def _describe(snapshot: Snapshot) -> dict[str, Any]:
         "areas": _count_by(snapshot, "area"),
         "samples": _sample_images(),
     }
+    return _Described(snapshot, context)
+
+
+_described = Shared(_describe)
 
 
 def _sample_images() -> list[Image]:

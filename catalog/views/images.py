@@ -16,6 +16,9 @@ from catalog.search.understanding import describe_query, say_label_groups
 from catalog.storage.addresses import find_fetch_commands, find_viewer, is_of_idc
 from catalog.views.common import bound_searches, list_context, page_or_fragment, take_turn
 
+# An image's page counts no more images of its subject; the most that is known are 2,756.
+MAX_OF_SUBJECT = 5000
+
 
 @require_safe
 @bound_searches
@@ -72,6 +75,7 @@ def image_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "num_unreviewed": len(image.image_labels.all()) - len(labels),
             "metadata": sorted(image.metadata_json.items()),
             "of_subject": _count_of_subject(image),
+            "max_of_subject": MAX_OF_SUBJECT,
             "preview": find_cached_preview(image, PREVIEW_SIZES["large"]),
             "num_frames": _count_frames(image),
             "fetch_commands": find_fetch_commands(image.remote_url, series_uid=image.source_id),
@@ -91,10 +95,19 @@ def _count_frames(image: Image) -> int:
     return frames if isinstance(frames, int) else 1
 
 
-def _count_of_subject(image: Image) -> dict[str, int]:
-    """The numbers of objects of the same subject by their kinds; empty if there are no others."""
+def _count_of_subject(image: Image) -> dict[str, int] | None:
+    """The numbers of objects of the same subject by their kinds; empty if there are no others.
+
+    None if there are more than MAX_OF_SUBJECT, as where all files are of one "ANONYMOUS".
+    """
     if not image.subject_id:
         return {}
-    same = Image.objects.filter(dataset=image.dataset_id, subject_id=image.subject_id)
-    counts = same.filter(removed_at__isnull=True).count_kinds()
-    return counts if sum(counts.values()) > 1 else {}
+    same = Image.objects.filter(
+        dataset=image.dataset_id, subject_id=image.subject_id, removed_at__isnull=True
+    )
+    some = same.order_by().values("pk")[: MAX_OF_SUBJECT + 1]
+    counts = Image.objects.filter(pk__in=some).count_kinds()
+    total = sum(counts.values())
+    if total > MAX_OF_SUBJECT:
+        return None
+    return counts if total > 1 else {}

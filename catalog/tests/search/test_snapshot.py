@@ -11,7 +11,7 @@ from django.test import Client
 
 from catalog.models import Dataset
 from catalog.profiles.building import rebuild_profiles
-from catalog.search import snapshot
+from catalog.search import shared, snapshot
 from catalog.search.filters import ImageFilterSet
 from catalog.search.snapshot import Snapshot, Stamp, current_snapshot, read_stamp
 from catalog.services import delete_dataset
@@ -161,7 +161,7 @@ def test_pages_do_not_wait_for_what_another_thread_reads(
             connection.close()
 
     monkeypatch.setattr(snapshot, "_load", load_when_told)
-    monkeypatch.setattr(snapshot, "MAX_AGE_SECONDS", 600)
+    monkeypatch.setattr(shared, "MAX_AGE_SECONDS", 600)
     Dataset.objects.filter(pk=dataset.pk).update(title="New rays")
     with ThreadPoolExecutor(2) as others:
         reading = others.submit(ask)

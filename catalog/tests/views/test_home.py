@@ -1,12 +1,17 @@
 """The first page as a visitor gets it."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from catalog.models import Dataset, Image
-from catalog.tests.factories import ImageFactory, add_file, make_searchable
+from catalog.tests.factories import DatasetFactory, ImageFactory, add_file, make_searchable
 from catalog.tests.views.pages import get, png
+from catalog.views import home
 from vocab.tests.factories import ModalityFactory
 
 pytestmark = pytest.mark.django_db
@@ -37,3 +42,28 @@ def test_the_catalog_is_described_once_until_it_changes(
         get(client, "/")
     Dataset.objects.filter(pk=rays.pk).update(is_active=False)
     assert "modality=dx" not in get(client, "/")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_however_many_visitors_come_the_catalog_is_described_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    DatasetFactory(slug="rays")
+    sampled: list[int] = []
+
+    def sample() -> list[Image]:
+        sampled.append(1)
+        time.sleep(0.3)
+        return []
+
+    def visit() -> int:
+        try:
+            return Client().get("/").status_code
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(home, "_sample_images", sample)
+    with ThreadPoolExecutor(8) as visitors:
+        visits = [visitors.submit(visit) for _ in range(16)]
+    assert {each.result() for each in visits} == {200}
+    assert len(sampled) == 1

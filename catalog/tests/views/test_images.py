@@ -8,6 +8,7 @@ from django.test import Client
 from catalog.models import Dataset, Image, ImageLabel
 from catalog.tests.factories import DatasetFactory, ImageFactory, make_searchable
 from catalog.tests.views.pages import facet_values, get, total
+from catalog.views import images
 from vocab.models import Label
 from vocab.tests.factories import LabelFactory, LicenseFactory
 
@@ -103,3 +104,13 @@ def test_very_many_filters_do_not_make_a_very_long_page(client: Client, rays: Da
     assert "and 150 more" in html
     assert total(html) == total(get(client, f"/images/?{few}")) > 0
     assert len(html) < 1_000_000
+
+
+def test_an_image_page_counts_some_thousand_images_of_its_subject(
+    client: Client, rays: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        image = ImageFactory(dataset=rays, subject_id="ANONYMOUS", source_id=f"a-{number}")
+    assert "(one of 3 images)" in get(client, image.get_absolute_url())
+    monkeypatch.setattr(images, "MAX_OF_SUBJECT", 2)
+    assert "(one of more than 2)" in get(client, image.get_absolute_url())
