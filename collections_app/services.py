@@ -160,7 +160,7 @@ def _freeze(
             with transaction.atomic():
                 return filters, freeze_items(collection=collection, filters=filters)
         except CatalogChanged:
-            # Not what was before this change, while another thread reads it.
+            # While another thread reads this change, the state before it would fail again.
             filters = ImageFilterSet(filters.data, snapshot=current_snapshot(waits=True))
             check_expected(filters.total, expected_images)
         except CountsDiffer as error:

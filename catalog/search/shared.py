@@ -1,4 +1,7 @@
-"""A value that all threads of a process share, and that one of them renews."""
+"""A value that all threads of a process share, and that one of them renews.
+
+Others read the last one meanwhile, as HTTP's stale-while-revalidate does (RFC 5861).
+"""
 
 import threading
 import time

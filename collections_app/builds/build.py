@@ -91,7 +91,7 @@ def build_collection(*, collection_id: int, on_progress: OnProgress = lambda don
 
 
 def build_or_fail(claim: Claim, *, on_progress: OnProgress = lambda done: None) -> None:
-    """Build a claimed collection; a build that is still this worker's has ended after it."""
+    """Build a claimed collection; what goes wrong fails the build, if it is still this worker's."""
     try:
         build_claimed(claim, on_progress=on_progress)
     except LeaseLost:

@@ -135,7 +135,7 @@ def keep_number_of_problems(collection: Collection) -> int:
 def forget_problems(*, collection: Collection, token: UUID) -> bool:
     """Begin with no problems but those of excluded items; False if the claim is no longer valid."""
     with transaction.atomic():
-        # Nobody takes the build meanwhile: the problems would be those that its next worker found.
+        # Else another worker could take the build, and lose the problems that it finds.
         _lock(collection)
         is_mine = bool(Build.objects.claimed_by(token).update(num_problems=0))
         if is_mine:

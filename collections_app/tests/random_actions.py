@@ -272,7 +272,7 @@ class RandomActions(RuleBasedStateMachine):
         return number >= MIN_MISSING and all(missing[:number])
 
     def _ready_paths(self) -> list[str]:
-        # Not by their names, which are other ones when hypothesis tries the same again.
+        # Not by name: names are random, and hypothesis repeats the same actions.
         ready = Collection.objects.filter(status=Status.READY).order_by("pk")
         return list(ready.values_list("archive_path", flat=True))
 

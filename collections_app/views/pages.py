@@ -148,7 +148,7 @@ def _status_context(request: HttpRequest, collection: Collection) -> dict[str, A
     num_problems = build.num_problems if build and (has_failed or reason) else 0
     bad: list[CollectionItem] = []
     if has_failed and num_problems:
-        # While somebody's snapshot is old, as in a backup, the index has those that are gone, too.
+        # While a long transaction is open, as in a backup, PostgreSQL reads problems that are gone.
         with suppress(NoThreadLeft), take_turn(request, waits=False):
             bad = list(list_problems(collection, is_excluded=False)[:PROBLEMS_PER_PAGE])
     return {

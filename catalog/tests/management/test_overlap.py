@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from django.db import connection
 
-from catalog.management.overlap import Overlap, ReadOrder, has_succeeded
+from catalog.management.overlap import Overlap, ReadOrder, Stopped, has_succeeded
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,10 +78,12 @@ def test_ctrl_c_stops_what_is_under_way() -> None:
             pass_on()
             cursor.execute("SELECT pg_sleep(60)")
 
-    tasks = [partial(sleep, number) for number in range(2)]
+    tasks = [partial(sleep, number) for number in range(3)]
     with pytest.raises(KeyboardInterrupt), Overlap(tasks, turns) as overlap:
         list(overlap)
-    assert [future.exception() is None for future in overlap.futures] == [False, False]
+    assert [has_succeeded(future) for future in overlap.futures] == [False, False, False]
+    with pytest.raises(Stopped):
+        turns.check()
 
 
 def test_ctrl_c_while_threads_are_started_lets_none_begin() -> None:

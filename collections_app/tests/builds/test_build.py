@@ -27,7 +27,7 @@ from collections_app.archive import writer
 from collections_app.builds import lease
 from collections_app.builds.build import build_claimed, build_collection, build_or_fail
 from collections_app.builds.failure import BuildFailed
-from collections_app.builds.lease import RENEW_SECONDS, LeaseLost, claim_build
+from collections_app.builds.lease import RENEW_SECONDS, Claim, LeaseLost, claim_build
 from collections_app.builds.problems import count_problems
 from collections_app.builds.verification import verify_archive
 from collections_app.models import Build, Collection, Reason
@@ -264,13 +264,19 @@ def test_only_one_worker_can_claim_a_build() -> None:
     assert collection.status == "pending", "the other worker still holds it"
 
 
+def claim_with_lapsed_lease(collection: Collection) -> Claim:
+    """The claim of a worker that is slower than its lease."""
+    claim = claim_build(collection_id=collection.pk)
+    assert claim is not None
+    past = timezone.now() - timedelta(seconds=1)
+    Build.objects.filter(collection=collection).update(lease_expires_at=past)
+    return claim
+
+
 def test_a_worker_with_a_lapsed_lease_deletes_its_file() -> None:
     make_dataset(files=2)
     collection = make_collection("")
-    slow = claim_build(collection_id=collection.pk)
-    assert slow is not None
-    past = timezone.now() - timedelta(seconds=1)
-    Build.objects.filter(collection=collection).update(lease_expires_at=past)
+    slow = claim_with_lapsed_lease(collection)
     build(collection)
     assert collection.status == "ready"
     winner = collection.archive_path
@@ -284,10 +290,7 @@ def test_a_worker_with_a_lapsed_lease_deletes_its_file() -> None:
 def test_a_worker_with_a_lapsed_lease_forgets_no_problem_that_another_has_found() -> None:
     make_dataset(files=2)
     collection = make_collection("")
-    slow = claim_build(collection_id=collection.pk)
-    assert slow is not None
-    past = timezone.now() - timedelta(seconds=1)
-    Build.objects.filter(collection=collection).update(lease_expires_at=past)
+    slow = claim_with_lapsed_lease(collection)
     image_file(0).unlink()
     build(collection)
     assert collection.status == "failed"
